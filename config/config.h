@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What table files say, as plain structures. */
+
+#ifndef NBDM_CONFIG_H
+#define NBDM_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/message.h"
+
+/* Where something stood: "tables.yaml:12:3".  Lines and columns from 1. */
+struct config_mark {
+  const char *file; /* owned by the config */
+  unsigned line, column;
+};
+
+/* backings: NAME: {file: PATH | nbd: URI, …}.  Paths are absolute here. */
+struct config_backing {
+  char *name;
+  char *target; /* absolute path or URI */
+  bool is_nbd;
+  bool direct, readonly;
+  uint64_t offset_bytes, size_bytes;
+  unsigned connections, reconnect, timeout;
+  struct config_mark mark;
+};
+
+/* One line of a table, cut into its four parts but not interpreted further. */
+struct config_line {
+  uint64_t start, len; /* sectors */
+  char *type;
+  char *params;        /* "" if none; as written */
+  struct config_mark mark;
+};
+
+struct config_device {
+  char *name;
+  char *uuid;          /* "" if none */
+  char *description;   /* "" if none */
+  bool readonly;
+  bool export;
+  struct config_line *lines;
+  size_t nr_lines;
+  char **messages;
+  size_t nr_messages;
+  char *base_dir;      /* absolute: what relative paths in lines start from */
+  struct config_mark mark;
+};
+
+/* Everything that a file, or the *.yaml of a folder in lexical order, says.
+ * Devices and backings keep the order of the files.
+ */
+struct config {
+  struct config_backing *backings;
+  size_t nr_backings;
+  struct config_device *devices;
+  size_t nr_devices;
+  char **files;        /* that were read */
+  size_t nr_files;
+};
+
+/* Read path (absolute).  All or nothing: on an error 0 is not returned, *out
+ * not written, and the message begins "FILE:LINE:COLUMN: ".  Refused: anything
+ * the schema (config/nbdm.schema.json) does not know, duplicate keys, a name
+ * used twice (both places named) or for both a device and a backing, merge
+ * keys, aliases that form a cycle, names the registry would refuse.  Does not
+ * look at what a table means: that is the constructors' business.
+ * -EINVAL, -ENOENT … (reading), -ENOMEM.
+ */
+int config_read (const char *path, struct config **out, struct message *msg);
+
+void config_free (struct config *config); /* NULL is harmless */
+
+/* The same in normalised form: valid YAML that config_read reads back to an
+ * equal config.
+ */
+void config_write (const struct config *config, FILE *out);
+
+/* Cut one line of dmsetup's text in place: 1 with *line pointing into text, 0
+ * for a blank or comment line, -EINVAL.  From '#' on inside the parameters is
+ * comment, as in dmsetup.  line->mark is not set.
+ */
+int config_parse_line (char *text, struct config_line *line,
+                       struct message *msg);
+
+#endif /* NBDM_CONFIG_H */

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The exits: opening files and upstream exports as block devices. */
+
+#ifndef NBDM_BDEV_H
+#define NBDM_BDEV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/block-device.h"
+#include "common/message.h"
+
+/* What the backings section of a table file can say of a device.  All zeroes
+ * is what a bare path or URI gets.
+ */
+struct bdev_options {
+  bool readonly;         /* never write, whatever the table's mode */
+  bool direct;           /* file: O_DIRECT */
+  uint64_t offset_bytes; /* file and upstream: a window of the device … */
+  uint64_t size_bytes;   /* … 0: up to its end.  Multiples of 512 */
+  unsigned connections;  /* upstream: how many; 0: the default */
+  unsigned reconnect;    /* upstream: how many seconds I/O waits for a broken
+                            connection to come back; 0: fail with -EIO */
+  unsigned timeout;      /* upstream: seconds to connect; 0: the default */
+};
+
+/* Open a regular file or block device by absolute path.
+ *
+ * All devices of this process on one inode share one advisory lock: exclusive
+ * as soon as one of them may write, shared otherwise, held until the last one
+ * closes (F_OFD_SETLK, so it survives the fork of the server).  A file that
+ * another process has locked is -EBUSY, and the message says by whom if that
+ * can be known.
+ *
+ * name is copied; it becomes bdev->name.  The size of a regular file is
+ * rounded down to sectors.  0, or -errno with the message set.
+ */
+int bdev_file_open (const char *path, const char *name, bool writable,
+                    const struct bdev_options *options,
+                    struct block_device **bdev, struct message *msg);
+
+/* Connect to an NBD export by URI (nbd:, nbds:, nbd+unix:, nbds+unix: and the
+ * rest of libnbd's).  Blocks up to the timeout.  Size, minimum block size and
+ * read-only are taken over from the server; -EROFS is not an error here: the
+ * device is then readonly.  No thread is created, so that it may happen before
+ * the server forks.
+ */
+int bdev_nbd_open (const char *uri, const char *name, bool writable,
+                   const struct bdev_options *options,
+                   struct block_device **bdev, struct message *msg);
+
+/* One line for --dump-plugin: the version of the library underneath. */
+const char *bdev_nbd_library_version (void);
+
+#endif /* NBDM_BDEV_H */

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The edge's own joints: plugin.c, loop.c, control.c, reload.c. */
+
+#ifndef NBDM_EDGE_H
+#define NBDM_EDGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/message.h"
+#include "server/dm-interface.h"
+
+/* ------------------------------------------------------------------
+ * dm-ioctl.c: the kernel's interface 4.47 on a buffer; knows no sockets.
+ */
+
+/* One request of a client that may have to wait. */
+struct dm_ioctl_call {
+  uint32_t command;   /* DM_VERSION_CMD … */
+  char *buffer;       /* malloc'ed: struct dm_ioctl and payload, in and out */
+  size_t length;      /* bytes in buffer; on return bytes to send back */
+  struct dm_wait *wait;
+  struct message message;
+  struct dm_event_waiter waiter; /* DM_DEV_WAIT_CMD; fire set by the caller */
+  uint32_t arm_event_nr;         /* DM_DEV_ARM_POLL: per connection */
+  int result;
+};
+
+/* The kernel's dispatcher (Linux 6.1 ctl_ioctl).  buffer, of exactly length bytes, comes
+ * from the client and is hostile.  Returns what ioctl(2) would: 0 or -errno,
+ * with buffer and length as the kernel would copy them back (only the version
+ * on failure).  Blocks like the verbs do.
+ *
+ * DM_DEV_WAIT_CMD returns -EINPROGRESS once the waiter is queued; when it has
+ * fired (or to give up, with cancelled), dm_ioctl_wait_done ends it and makes
+ * the reply; that one blocks no more than a status does.
+ */
+int dm_ioctl_call (struct registry *reg, struct dm_ioctl_call *call);
+int dm_ioctl_wait_done (struct registry *reg, struct dm_ioctl_call *call,
+                        bool cancelled);
+
+/* ------------------------------------------------------------------
+ * reload.c: table files -> registry.
+ */
+struct reload;
+
+/* path: a table file or a folder of them, absolute; NULL: none, then reloading
+ * fails with -ENOENT.
+ */
+struct reload *reload_new (struct registry *reg, const char *path);
+void reload_free (struct reload *r);
+
+/* Read the files and carry out the plan: all or nothing (DESIGN: SIGHUP
+ * reload).  One at a time, others wait (GATE_RELOAD).  report, if not NULL,
+ * receives malloc'ed text: a line per step and the summary, which is logged
+ * too.
+ */
+int reload_run (struct reload *r, char **report, struct message *msg);
+
+/* The last result and its report or message; -ENODATA before the first. */
+int reload_status (struct reload *r, char **report, struct message *msg);
+
+/* Parse and build everything, report errors, change nothing (check=true); the
+ * normalised files are written to out if that is not NULL.
+ */
+int reload_check (struct reload *r, FILE *out, struct message *msg);
+
+/* What the files say of a device's export; a device that is not from the files
+ * is exported and has no description.  description: malloc'ed or NULL.
+ */
+bool reload_export (struct reload *r, const char *name, char **description);
+
+/* The live state as a table file, malloc'ed. */
+int reload_dump (struct reload *r, char **text);
+
+/* ------------------------------------------------------------------
+ * loop.c: the libev thread; control.c: the socket on it.
+ */
+struct loop_config {
+  struct registry *registry;
+  struct reload *reload;
+  const char *control_path; /* absolute; NULL: no control socket */
+};
+
+/* Bind the control socket, mode 0600, before the fork, so that errors are
+ * seen: an existing socket nobody listens on is replaced, one that answers is
+ * -EADDRINUSE.  Missing folders of the default path are made, mode 0700.
+ */
+int control_listen (const char *path, int *fd, struct message *msg);
+
+/* Start the loop thread (after the fork) on the listening fd (-1: none).  It
+ * owns SIGHUP from now on.
+ */
+int loop_start (const struct loop_config *config, int listen_fd,
+                struct message *msg);
+
+/* Break off all verbs and waiters, stop and join the thread, close and unlink
+ * the socket.  Safe if never started.
+ */
+void loop_stop (void);
+
+#endif /* NBDM_EDGE_H */
