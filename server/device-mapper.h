@@ -51,7 +51,7 @@ struct dm_target {
 
   void *private; /* type->private_size zeroed bytes */
 
-  struct message *message; /* during ctr and message; see dm_target_error */
+  struct message *message; /* where dm_target_error writes; NULL: nowhere */
 };
 
 /* What map can return beside -errno, which fails this piece. */
@@ -126,18 +126,26 @@ struct target_type {
 
   /* Aim the bio at a lower device or carry it out.  bio->sector is a sector
    * of the mapped device (dm_target_offset), inside the target.  May block,
-   * do I/O, take cells; may make bio->len shorter (not for flushes and
-   * numbered copies): the rest is mapped next.  Returns enum dm_mapio or
-   * -errno.  Holds no lock of the core.
+   * do I/O, take cells.  May make bio->len of a read, write or prefetch
+   * shorter: the rest is mapped next.  Numbered copies may be aimed at any
+   * range: they stand for the whole.  Returns enum dm_mapio or -errno.  Holds
+   * no lock of the core.
    */
   int (*map) (struct dm_target *ti, struct bio *bio);
 
   /* After the I/O of a remapped piece, on the same thread, with the bio as
    * map left it; returns the final result: error, another -errno, 0 or
    * DM_ENDIO_REQUEUE.  Types without it are pure mappers: the pieces of a
-   * large bio are all mapped first and run together.
+   * large bio are all mapped first and run together.  A type with it may hold
+   * a lock from map to end_io, so its pieces run one by one …
    */
   int (*end_io) (struct dm_target *ti, struct bio *bio, int error);
+
+  /* … unless this is set: map leaves nothing held that another map could wait
+   * for, and end_io never returns DM_ENDIO_REQUEUE.  Then several pieces may
+   * be between map and end_io on one thread.
+   */
+  bool parallel_end_io;
 
   /* presuspend must let go of every bio the target holds back.  All of them
    * may block; only preresume may fail.
@@ -180,9 +188,10 @@ struct target_type {
  */
 extern const struct target_type *const target_types[];
 
-/* For constructors and messages: note the text and return -err.  The core puts
- * device, table line and type before it.  Begin with the kernel's words where
- * it has some, then say what was wrong: "Invalid device sector: '0x10'".
+/* For constructors, messages and preresume: note the text, return -err.  The
+ * core puts device, table line and type before it.  Begin with the kernel's
+ * words where it has some, then say what was wrong: "Invalid device sector:
+ * '0x10'".
  */
 int dm_target_error (struct dm_target *ti, int err, const char *fmt, ...)
   __attribute__ ((format (printf, 3, 4)));
@@ -199,6 +208,13 @@ int dm_get_device (struct dm_target *ti, const char *word,
  * backing or of a device of the registry, quoted by backslashes where needed.
  */
 void dm_device_print (FILE *out, struct dm_dev *dev);
+
+/* What [sector, sector+len) of the device holds, for a type's extents; the
+ * sink gets nothing from beyond.  0: all of it was told; 1: it was not (the
+ * device stopped early or the sink had enough), so stop; or -errno.
+ */
+int dm_device_extents (struct dm_dev *dev, sector_t sector, sector_t len,
+                       struct extent_sink *sink);
 
 /* "name" of the mapped device at the time of the call, for log lines; buf has
  * room for 128 bytes.  Returns buf.

@@ -145,7 +145,7 @@ struct dm_table {
   struct list devs;            /* struct table_dev of dm-dev.c, newest first */
   bool singleton;
   const struct target_type *immutable_type;
-  bool all_pure;               /* no target type has end_io */
+  const struct dm_lookup *lookup; /* while a constructor runs */
   bool is_live;                /* guarded by md->lock: events go through */
   unsigned holders;            /* guarded by md->lock */
 };
@@ -253,8 +253,14 @@ void table_destroy (struct dm_table *t);
 struct dm_target *table_find (const struct dm_table *t, sector_t sector);
 
 /* Carry out the bio, whose sectors are inside the table: split at targets and
- * max_io_len, map, submit, end_io (Linux 6.1 behaviour).  Returns the result
- * or DM_ENDIO_REQUEUE, then *bio is what remains to be done.  Blocks.
+ * max_io_len, map, submit, end_io (Linux 6.1 behaviour).  Every piece is tried
+ * even after one has failed; the result is the error of the last that did.
+ *
+ * A piece that a target pushes back, while a noflush suspend is under way and
+ * no piece before it has failed, ends the run with DM_ENDIO_REQUEUE; *bio is
+ * then what remains to be done, from that piece on.  Otherwise the piece has
+ * failed (-EIO, or the error there was before), the rest is tried, and the bio
+ * fails: the client will repeat it anyway.  Blocks.
  */
 int table_map_bio (struct dm_table *t, struct bio *bio);
 
@@ -279,9 +285,39 @@ int table_preresume (struct dm_table *t, struct message *msg);
 void table_resume (struct dm_table *t);
 
 /* ------------------------------------------------------------------
- * dm-target.c: target types by name.
+ * dm-target.c: target types by name, and what targets call.
  */
 const struct target_type *target_type_find (const char *name);
+
+/* Passes on to out the first len sectors of what it is told; then, and when
+ * out has had enough, it tells the producer to stop.
+ */
+struct extent_clip {
+  struct extent_sink sink; /* for the producer */
+  struct extent_sink *out;
+  sector_t left;
+  bool enough;
+};
+
+void extent_clip_init (struct extent_clip *clip, struct extent_sink *out,
+                       sector_t len);
+
+/* The producer returned r: 0 if out knows all and wants more, 1 to stop, or
+ * -errno.
+ */
+int extent_clip_result (const struct extent_clip *clip, int r);
+
+/* The name at the time of the call, since it can change.  Takes
+ * registry.latch; returns buf.
+ */
+const char *md_copy_name (struct mapped_device *md, char buf[DM_NAME_LEN]);
+
+/* "NAME: table line N (START LEN TYPE): " before the message; lines count from
+ * 1, index from 0.
+ */
+void table_prefix_message (struct dm_table *t, unsigned index, sector_t start,
+                           sector_t len, const char *type,
+                           struct message *msg);
 
 /* ------------------------------------------------------------------
  * dm-dev.c: what a word in a table means, and who has it open.
@@ -297,9 +333,40 @@ void table_for_each_device (struct dm_table *t,
                             void (*fn) (struct dm_dev *dev, void *opaque),
                             void *opaque);
 
+/* ------------------------------------------------------------------
+ * dm-outside.c: every file and upstream that tables have open.  One per name,
+ * target, options and mode in the whole process, counted, with a number of
+ * BACKING_BLOCK_MAJOR.  Nothing is locked while one opens: others that want
+ * the same one wait for the result.
+ */
+struct outside;
+
+struct outside_key {
+  const char *name;            /* bdev->name: what a table calls it */
+  const char *target;          /* absolute path, else a URI */
+  struct bdev_options options;
+  bool writable;
+};
+
+/* Share or open; blocks while it opens.  0, or -errno with the message set.
+ * Each get or find is put once; the last put closes.
+ */
+int outside_get (const struct outside_key *key, struct outside **out,
+                 struct message *msg);
+
+/* The open device with this number, opened anew if the mode is another one.
+ * -ENXIO if there is none.
+ */
+int outside_get_number (uint32_t number, bool writable, struct outside **out,
+                        struct message *msg);
+
+struct outside *outside_find_handed_in (const char *name); /* or NULL */
+struct block_device *outside_bdev (const struct outside *o);
+void outside_put (struct outside *o);
+
 /* Hand in a device of the embedding program (tests): tables find it by
- * bdev->name before anything else.  Not owned; no table may hold it when it is
- * taken away.
+ * bdev->name before anything else, whatever their mode.  Not owned; no table
+ * may hold it when it is taken away.  It gets a number if it has none.
  */
 void devices_add (struct block_device *bdev);
 void devices_remove (struct block_device *bdev);

@@ -6,7 +6,9 @@
 
 #include "common/bio.h"
 
-/* Carry out bios[0..n-1], each on its bdev.  What the devices can start
+#define DM_IO_MAX 64
+
+/* Carry out bios[0..n-1], n <= DM_IO_MAX, each on its bdev.  What the devices can start
  * (block_device_ops.start) is under way before anything is waited for; the
  * rest runs in order on this thread.  Blocks until all are done.
  *

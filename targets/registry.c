@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The one place that knows every target type. */
+
+#include "server/device-mapper.h"
+
+extern const struct target_type flakey_target, delay_target, zero_target,
+  striped_target, linear_target, error_target;
+
+const struct target_type *const target_types[] = {
+  &flakey_target,
+  &delay_target,
+  &zero_target,
+  &striped_target,
+  &linear_target,
+  &error_target,
+  NULL
+};
