@@ -21,7 +21,7 @@
 /* ------------------------------------------------------------------
  * Birth and death.
  *
- * registry_create: number -> md_new -> name, uuid into the registry.
+ * registry_create: md_new -> number, name, uuid into the registry.
  * registry_remove: name, uuid out of the registry -> waiters of events woken
  *   -> inactive table destroyed -> md_destroy: presuspend, postsuspend (unless
  *   suspended) -> parked bios fail with -EIO -> holders == 0 -> live table
@@ -45,14 +45,16 @@
  */
 #define MD_MAX_DEPTH 64
 
-/*         md_resume
- *       +------------------------------+
- *       |                              v      md_suspend
- *    [ NEW ] --md_suspend--+       [ ACTIVE ] ---------> [ SUSPENDING ]
- *                          |           ^  ^                 |       |
- *                          |           |  +---(cancelled)---+       |
- *                          |           | md_resume                  |
- *                          +-----> [ SUSPENDED ] <-----(drained)----+
+/*                md_suspend, md_swap_table
+ *    [ NEW ] -----------------------------> [ SUSPENDING ]
+ *       ^                                    |  ^  |    |
+ *       +------------(cancelled)-------------+  |  |    |
+ *                           md_suspend          |  |    |
+ *    [ ACTIVE ] --------------------------------+  |    |
+ *       ^  ^                                       |    |
+ *       |  +----------------(cancelled)------------+    |
+ *       | md_resume                                     |
+ *       +------------- [ SUSPENDED ] <----(drained)-----+
  *
  *    every state --md_destroy, md_shutdown--> [ DYING ]
  *
@@ -61,7 +63,8 @@
  *  NEW         no live table was ever bound; block_io clear; all I/O is -EIO
  *  ACTIVE      block_io clear; a live table exists
  *  SUSPENDING  block_io set; suspender set; new bios park, old ones drain
- *  SUSPENDED   block_io set; in flight is 0; bios park (no live table: -EIO)
+ *  SUSPENDED   block_io set; nothing is in flight (but for bios on their way
+ *              out of the gate again); bios park (no live table: -EIO)
  *  DYING       block_io set; new bios fail at once; parked ones were woken
  */
 enum md_state { MD_NEW, MD_ACTIVE, MD_SUSPENDING, MD_SUSPENDED, MD_DYING };
@@ -69,11 +72,18 @@ enum md_state { MD_NEW, MD_ACTIVE, MD_SUSPENDING, MD_SUSPENDED, MD_DYING };
 /* A bio parked at the gate; on its thread's stack. */
 struct parked_bio {
   struct list link;        /* md.parked, oldest first */
-  const struct bio *bio;   /* what it covers, to keep overlapping ones apart */
-  sem_t wake;
+  /* What it covers, to keep overlapping ones apart.  A copy: the bio itself
+   * changes while it runs.
+   */
+  sector_t sector, end;
+  bool write;
   bool running;            /* released; stays listed until it is done */
   int error;               /* why it was woken, if not to run */
+  sem_t wake;
 };
+
+/* Which of its hooks the live table has seen last. */
+enum md_hooks { MD_HOOKS_STOPPED, MD_HOOKS_RUNNING, MD_HOOKS_PRESUSPENDED };
 
 struct mapped_device {
   struct block_device bdev; /* first; bdev.size is the live table's */
@@ -82,6 +92,7 @@ struct mapped_device {
 
   /* --- guarded by registry.latch --- */
   struct list link;            /* registry.devices, ascending by name */
+  struct list number_link;     /* registry.numbers, until it is freed */
   char name[DM_NAME_LEN];
   char uuid[DM_UUID_LEN];      /* "" for none */
   bool listed;                 /* its name is in the registry */
@@ -89,13 +100,16 @@ struct mapped_device {
   int open_count;              /* openers: connections and upper tables */
   bool deleting, deferred_remove;
   struct list lower_edges;     /* struct md_edge: what its tables opened */
+  unsigned depth;              /* of the stack from here down, and in which */
+  uint64_t walk;               /* walk over the edges that was found out */
 
-  /* --- the gate --- */
+  /* --- the gate.  live, queue_limits and readonly change only while nothing
+   * is in flight, so a bio that is counted reads them without a lock --- */
   struct {
     _Alignas (64) atomic_long in_flight;
   } shards[MD_SHARDS];
   atomic_bool block_io;        /* written under lock */
-  atomic_bool noflush_suspending;
+  atomic_bool noflush_suspending; /* cleared under lock */
   atomic_bool readonly;        /* the live table's mode */
 
   /* --- guarded by lock --- */
@@ -107,13 +121,19 @@ struct mapped_device {
   struct queue_limits queue_limits; /* of the live table */
   uint32_t event_nr;
   struct list event_waiters;   /* struct dm_event_waiter */
+  unsigned firing;             /* threads that call waiters just now */
+  pthread_cond_t fired;        /* firing went down */
+  bool gone;                   /* removed: nothing is staged or queued now */
   struct hd_geometry_text {
     unsigned long cylinders, heads, sectors, start;
   } geometry;
   const struct target_type *immutable_type; /* the live table's, or NULL */
 
   struct gate load_gate;       /* one load at a time (kernel: type lock) */
+  bool loaded;                 /* a load succeeded; guarded by load_gate */
+  struct gate message_gate;    /* one message at a time (dm_target.message) */
   struct gate suspend_gate;    /* one suspend, resume, swap at a time */
+  enum md_hooks hooks;         /* guarded by suspend_gate */
 };
 
 /* A table of upper has md open (guarded by registry.latch). */
@@ -126,10 +146,13 @@ struct registry {
   struct latch latch;
   pthread_cond_t put;          /* some md.holders went down */
   struct list devices;         /* struct mapped_device, ascending by name */
+  struct list numbers;         /* every one that exists, ascending by minor */
+  uint64_t walk;               /* counts walks over the edges */
   atomic_uint event_nr;        /* the global one, for poll */
   atomic_bool dying;
   void (*poll_event) (void *opaque); /* called after event_nr moved */
   void *poll_opaque;
+  unsigned polling;            /* threads that call it just now */
 
   struct latch backings_latch;
   struct dm_backings *backings; /* counted; see dm-interface.h */
@@ -169,7 +192,8 @@ void md_destroy (struct mapped_device *md);
  * closed, in flight -> 0, postsuspend hooks.  Suspending a suspended device
  * succeeds and changes nothing.  flags: DM_NOFLUSH_FLAG.  Blocks for as long
  * as the I/O takes; when wait is cancelled meanwhile everything is put back
- * and -EINTR returned.  Takes suspend_gate.  -ESHUTDOWN if DYING.
+ * and -EINTR returned.  Takes suspend_gate.  DYING: -ESHUTDOWN at the end
+ * of the server, -ENXIO if the device was removed (so do the other verbs).
  */
 int md_suspend (struct mapped_device *md, unsigned flags,
                 struct dm_wait *wait);
@@ -178,7 +202,8 @@ int md_suspend (struct mapped_device *md, unsigned flags,
  * limits and mode follow, the geometry is wiped if the size changes, the global
  * event counter moves.  The old table is returned in *old (NULL if there was
  * none) and belongs to the caller.  If the limits do not fit, -EINVAL and
- * nothing has changed.  Caller holds no gate; -EINVAL if not suspended.
+ * nothing has changed.  A new device is suspended by it.  Takes suspend_gate;
+ * -EINVAL if the device is active.
  */
 int md_swap_table (struct mapped_device *md, struct dm_table *table,
                    struct dm_table **old, struct message *msg);
@@ -191,9 +216,16 @@ int md_swap_table (struct mapped_device *md, struct dm_table *table,
  */
 int md_resume (struct mapped_device *md, struct message *msg);
 
+/* The server is ending (registry.dying is set), first pass over all devices,
+ * in any order: what is suspended dies now, so that nothing above it hangs on
+ * bios parked there; a suspend under way is broken off; an active device works
+ * on until its turn in md_shutdown comes.  Does not block.
+ */
+void md_shutdown_begin (struct mapped_device *md);
+
 /* The server is ending: state DYING, parked bios fail with -ESHUTDOWN, targets
  * let go of what they hold.  Then wait, at most until deadline_ns, for in
- * flight to become 0 and run postsuspend; true if it did.
+ * flight to become 0 and run postsuspend; true if it did.  May be repeated.
  */
 bool md_shutdown (struct mapped_device *md, uint64_t deadline_ns);
 
@@ -202,10 +234,16 @@ struct dm_table *md_hold_table (struct mapped_device *md, bool inactive);
 void table_put (struct dm_table *table);
 
 /* Put table (may be NULL) into the inactive slot; returns the old one, which
- * the caller destroys.
+ * the caller destroys.  Once the device has been removed the slot stays empty
+ * and table itself comes back.
  */
 struct dm_table *md_stage_table (struct mapped_device *md,
                                  struct dm_table *table);
+
+/* Put back what was taken out of the slot.  0, or -EBUSY if another one was
+ * staged meanwhile, -ENXIO if the device was removed: table stays the caller's.
+ */
+int md_restage_table (struct mapped_device *md, struct dm_table *table);
 
 bool md_is_suspended (struct mapped_device *md);
 
@@ -213,14 +251,40 @@ bool md_is_suspended (struct mapped_device *md);
 void assert_md_state (struct mapped_device *md);
 
 /* ------------------------------------------------------------------
+ * bdev-md.c: the way of a bio through the gate.
+ */
+extern const struct block_device_ops md_ops;
+
+/* How many bios are inside; exact once block_io is set (docs/locks.md). */
+long md_in_flight (struct mapped_device *md);
+
+/* Let run, or wake with -errno, what is parked.  md->lock held. */
+void md_release_parked (struct mapped_device *md);
+void md_fail_parked (struct mapped_device *md, int error);
+
+/* ------------------------------------------------------------------
  * dm-event.c
  */
 
-/* event_nr + 1, waiters with another number fire.  Takes md->lock. */
+/* event_nr + 1, waiters with another number fire, the global counter moves.
+ * Takes md->lock; calls waiters.
+ */
 void md_event (struct mapped_device *md);
 
-/* As dm-interface.h's dm_device_wait_event, on a device that is held. */
+/* The same if there is a live table: what rename does. */
+void md_event_if_live (struct mapped_device *md);
+
+/* The device was removed: the same once more, then every waiter fires and no
+ * more can be queued.  Returns the inactive table, whose slot stays empty.
+ */
+struct dm_table *md_last_event (struct mapped_device *md);
+
+/* Queue the waiter of a held device; false if it need not wait, and then fire
+ * is the caller's to call.
+ */
 bool md_wait_event (struct mapped_device *md, struct dm_event_waiter *waiter);
+
+/* After it fire is not called any more; true if it had not been. */
 bool md_cancel_wait (struct mapped_device *md,
                      struct dm_event_waiter *waiter);
 
@@ -378,7 +442,30 @@ void devices_shutdown (void);
 int devices_flush (void);
 
 /* ------------------------------------------------------------------
- * dm-registry.c: names, numbers, openers.
+ * dm-interface.c: what all verbs share, there and in dm-query.c.
+ */
+
+/* Find the device and hold it, in the kernel's order and with its errno;
+ * -ESHUTDOWN at the end of the server.
+ */
+int verb_begin (struct registry *reg, const struct dm_ref *ref,
+                struct mapped_device **md, struct message *msg);
+
+/* Tell of the device if info is not NULL and r is 0, then let it go.  Returns
+ * r.
+ */
+int verb_end (struct mapped_device *md, int r, uint32_t flags,
+              struct dm_info *info);
+
+/* If r < 0 and nobody said why, say so for him.  Returns r. */
+int verb_explain (struct mapped_device *md, const char *verb, int r,
+                  struct message *msg);
+
+/* "NAME: " before what was said. */
+void verb_prefix (struct mapped_device *md, struct message *msg);
+
+/* ------------------------------------------------------------------
+ * dm-registry.c, dm-stack.c: names and numbers; openers.
  */
 
 /* All return a held md (md_put), or NULL. */
@@ -389,6 +476,10 @@ struct mapped_device *registry_find_minor (struct registry *, uint32_t);
 void md_hold (struct mapped_device *md);
 void md_put (struct mapped_device *md);
 
+/* The same under registry.latch; the first takes NULL and returns md. */
+struct mapped_device *registry_held (struct mapped_device *md);
+void registry_unhold (struct registry *reg, struct mapped_device *md);
+
 /* Enter a new device: *out is held.  minor UINT32_MAX: the lowest free one.
  * -EBUSY name or uuid in use, -ENXIO minor in use, -EINVAL bad name.
  */
@@ -397,16 +488,40 @@ int registry_create (struct registry *reg, const char *name, const char *uuid,
                      struct message *msg);
 
 /* Take a held device out and destroy it; the hold is used up on success.
- * deferred: an open device is only marked and 0 returned, the hold put.
- * -EBUSY if it is open.
+ * deferred: an open device is only marked and 0 returned, the hold put;
+ * *removed tells which it was.  -EBUSY if it is open, -ENXIO if another
+ * thread removes it.
  */
 int registry_remove (struct registry *reg, struct mapped_device *md,
-                     bool deferred, struct message *msg);
+                     bool deferred, bool *removed, struct message *msg);
 
+/* The two halves of it: take the device out of the registry (registry.latch
+ * held; nobody has it open), then destroy what was claimed, without any lock.
+ */
+struct mapped_device *registry_claim (struct mapped_device *md);
+void registry_destroy_claimed (struct mapped_device *md);
+
+/* Remove what is not open until nothing more goes; deferred: mark the rest.
+ * Returns how many are left.
+ */
+unsigned registry_remove_all (struct registry *reg, bool deferred);
+
+/* Take back a deferred remove; -EBUSY if it has begun. */
+int registry_cancel_deferred (struct registry *reg, struct mapped_device *md,
+                              struct message *msg);
+
+/* -EINVAL unless a device may have this name. */
+int registry_check_name (const char *name, struct message *msg);
+
+/* The kernel's checks in the kernel's order; *out is held.  The event (and that
+ * of the registry) is the caller's to raise.
+ */
 int registry_rename (struct registry *reg, const char *name,
-                     const char *new_name, struct message *msg);
+                     const char *new_name, struct mapped_device **out,
+                     struct message *msg);
 int registry_set_uuid (struct registry *reg, const char *name,
-                       const char *uuid, struct message *msg);
+                       const char *uuid, struct mapped_device **out,
+                       struct message *msg);
 
 /* Open for a connection (upper NULL) or for a table of upper: -ENXIO while it
  * is being deleted, -ELOOP if upper would come to stand on itself or the stack

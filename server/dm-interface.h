@@ -53,7 +53,8 @@ bool registry_shutdown (struct registry *reg, uint64_t deadline_ns);
 void registry_free (struct registry *reg);
 
 /* fn is called, from any thread and without locks, whenever the global event
- * counter has moved; it must not block.
+ * counter has moved; it must not block.  Once this returns, what was set before
+ * (NULL: nothing) is not called any more.
  */
 void registry_on_event (struct registry *reg, void (*fn) (void *opaque),
                         void *opaque);
@@ -260,9 +261,12 @@ int dm_list_types (dm_type_fn add, void *opaque);
 struct dm_event_waiter {
   struct list link;
   uint32_t event_nr;           /* fire as soon as the device's differs */
-  /* Called once, from any thread, without locks; must not block. */
+  /* Called once, from any thread, without locks; must not block (so it does
+   * not call dm_wait_event_end).
+   */
   void (*fire) (struct dm_event_waiter *waiter);
   struct mapped_device *md;    /* held until dm_wait_event_end */
+  bool queued;                 /* the core's */
 };
 
 /* 0: queued, fire will be called (perhaps already has).  Then the caller ends

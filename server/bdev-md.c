@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A mapped device as a block device: the way of a bio through the gate. */
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "server/dm-core.h"
+
+/* One bio, or one question for extents, on its way through the gate. */
+struct visit {
+  struct parked_bio place;  /* set only while parked */
+  bool parked;              /* place is on md->parked */
+  bool pushed_back;         /* a target returned it: it parks at the head */
+};
+
+static void
+visit_init (struct visit *v)
+{
+  /* Not the whole struct: this is every bio's way. */
+  v->parked = v->pushed_back = false;
+}
+
+/* Each thread counts on a shard of its own, as far as there are enough. */
+static atomic_long *
+md_shard (struct mapped_device *md)
+{
+  static atomic_uint threads;
+  static __thread unsigned shard = MD_SHARDS;
+
+  if (__builtin_expect (shard == MD_SHARDS, false))
+    shard = atomic_fetch_add (&threads, 1) % MD_SHARDS;
+  return &md->shards[shard].in_flight;
+}
+
+long
+md_in_flight (struct mapped_device *md)
+{
+  long n = 0;
+  unsigned i;
+
+  for (i = 0; i < MD_SHARDS; i++)
+    n += atomic_load (&md->shards[i].in_flight);
+  return n;
+}
+
+/* ------------------------------------------------------------------
+ * Parking.
+ */
+
+static bool
+parked_overlap (const struct parked_bio *a, const struct parked_bio *b)
+{
+  return (a->write || b->write) && a->sector < b->end && b->sector < a->end;
+}
+
+/* Let p run unless one that came before it has to run first. */
+static void
+md_release_one (struct mapped_device *md, struct parked_bio *p)
+{
+  struct parked_bio *earlier;
+
+  if (p->running)
+    return;
+  list_for_each (earlier, &md->parked, link) {
+    if (earlier == p)
+      break;
+    if (parked_overlap (earlier, p))
+      return;
+  }
+  p->running = true;
+  sem_post (&p->wake);
+}
+
+void
+md_release_parked (struct mapped_device *md)
+{
+  struct parked_bio *p;
+
+  assert_latch_held (&md->lock);
+  list_for_each (p, &md->parked, link)
+    md_release_one (md, p);
+}
+
+void
+md_fail_parked (struct mapped_device *md, int error)
+{
+  struct parked_bio *p;
+
+  assert_latch_held (&md->lock);
+  list_for_each (p, &md->parked, link) {
+    if (p->running)
+      continue; /* finds out at the gate */
+    p->error = error;
+    p->running = true;
+    sem_post (&p->wake);
+  }
+}
+
+/* The bio that was parked is done: those that waited for it may run. */
+static void
+md_unpark (struct mapped_device *md, struct visit *v)
+{
+  struct parked_bio *p = &v->place, *later, *next;
+
+  latch_acquire (&md->lock);
+  later = container_of (p->link.next, struct parked_bio, link);
+  list_del (&p->link);
+  for (; !md->block_io && &later->link != &md->parked; later = next) {
+    next = container_of (later->link.next, struct parked_bio, link);
+    if (parked_overlap (p, later))
+      md_release_one (md, later);
+  }
+  latch_release (&md->lock);
+  sem_destroy (&p->wake);
+}
+
+/* Whether the device as it is now takes the bio.  The caller is counted in
+ * flight or holds md->lock; both keep table and limits as they are.
+ */
+static int
+md_check_bio (struct mapped_device *md, const struct bio *bio)
+{
+  const struct queue_limits *limits = &md->queue_limits;
+
+  if (md->live == NULL)
+    return -EIO;
+  if (bio->op == BIO_FLUSH)
+    return 0;
+  if (!sectors_in_range (bio->sector, bio->len, bdev_size (&md->bdev)))
+    return -EIO;
+  if ((bio->sector | bio->len) &
+      (bytes_to_sectors (limits->logical_block_bytes) - 1))
+    return -EINVAL;
+  if (!bio_is_write (bio))
+    return 0;
+  if (md->readonly)
+    return -EPERM;
+  if ((bio->op == BIO_DISCARD && !limits->discard) ||
+      (bio->op == BIO_WRITE_ZEROES && !limits->write_zeroes))
+    return -EOPNOTSUPP;
+  return 0;
+}
+
+/* Enter the bio into the list, at its old place if it still has one. */
+static void
+md_enlist (struct mapped_device *md, struct visit *v, const struct bio *bio)
+{
+  struct parked_bio *p = &v->place;
+
+  if (!v->parked) {
+    sem_init (&p->wake, 0, 0);
+    if (v->pushed_back)
+      list_add_head (&md->parked, &p->link);
+    else
+      list_add_tail (&md->parked, &p->link);
+    v->parked = true;
+  }
+  p->sector = bio->sector;
+  p->end = bio_end (bio);
+  p->write = bio_is_write (bio);
+  p->running = false;
+  p->error = 0;
+}
+
+/* Wait for the gate to open.  0: try again; otherwise the bio's result.  A bio
+ * that was pushed back while a noflush suspend has not closed the gate yet
+ * waits too, or it would spin.
+ */
+static int
+md_park (struct mapped_device *md, struct visit *v, const struct bio *bio)
+{
+  int r;
+
+  {
+    ACQUIRE_LATCH_FOR_SCOPE (&md->lock);
+
+    /* The count went down by us, whether it was our way in or out. */
+    if (md->suspender)
+      sem_post (&md->suspender->sem);
+    if (md->state == MD_DYING)
+      return md->registry->dying ? -ESHUTDOWN : -EIO;
+    if (!md->block_io && !(v->pushed_back && md->noflush_suspending))
+      return 0;
+    r = md_check_bio (md, bio);
+    if (r < 0)
+      return r;
+    md_enlist (md, v, bio);
+  }
+  while (sem_wait (&v->place.wake) < 0)
+    assert (errno == EINTR);
+  return v->place.error;
+}
+
+/* ------------------------------------------------------------------
+ * The gate.  Count first, then look at block_io; who closes the gate sets
+ * block_io first, then looks at the counts.  All four are sequentially
+ * consistent, so either the bio sees the gate closed or the closer sees the
+ * bio.  docs/locks.md has the whole argument.
+ */
+
+/* Count the bio in, if need be after it was parked.  0, or its result. */
+static int
+md_enter (struct mapped_device *md, struct visit *v, const struct bio *bio)
+{
+  atomic_long *shard = md_shard (md);
+  int r;
+
+  for (;;) {
+    atomic_fetch_add (shard, 1);
+    if (__builtin_expect (!md->block_io, true))
+      break;
+    atomic_fetch_sub (shard, 1);
+    r = md_park (md, v, bio);
+    if (r < 0)
+      return r;
+  }
+  return 0;
+}
+
+/* A suspender that has counted this bio sleeps on its semaphore.  It set
+ * block_io before it counted, so we see that here, and it takes itself out of
+ * md->suspender under the lock before the semaphore goes.
+ */
+static void
+md_wake_suspender (struct mapped_device *md)
+{
+  ACQUIRE_LATCH_FOR_SCOPE (&md->lock);
+
+  if (md->suspender)
+    sem_post (&md->suspender->sem);
+}
+
+static void
+md_leave (struct mapped_device *md)
+{
+  atomic_fetch_sub (md_shard (md), 1);
+  if (__builtin_expect (md->block_io, false))
+    md_wake_suspender (md);
+}
+
+/* Once through the gate; DM_ENDIO_REQUEUE: again, with what is left of *bio. */
+static int
+md_pass (struct mapped_device *md, struct visit *v, struct bio *bio)
+{
+  int r;
+
+  r = md_enter (md, v, bio);
+  if (r < 0)
+    return r;
+  r = md_check_bio (md, bio);
+  if (r == 0)
+    r = table_map_bio (md->live, bio);
+  md_leave (md);
+  if (r != DM_ENDIO_REQUEUE)
+    return r;
+  /* The table has seen that a noflush suspend is under way.  Should that have
+   * been broken off since, md_park does not wait.
+   */
+  v->pushed_back = true;
+  r = md_park (md, v, bio);
+  return r < 0 ? r : DM_ENDIO_REQUEUE;
+}
+
+/* The bio is counted once and keeps one table to its end; the kernel counts
+ * each piece and lets the rest of a split bio come in again, where it can meet
+ * a suspend or a newer table (Linux 6.1).
+ */
+static int
+md_submit (struct block_device *bdev, struct bio *bio)
+{
+  struct mapped_device *md = container_of (bdev, struct mapped_device, bdev);
+  struct visit v;
+  int r;
+
+  lock_descend ();
+  visit_init (&v);
+  do
+    r = md_pass (md, &v, bio);
+  while (r == DM_ENDIO_REQUEUE);
+  if (__builtin_expect (v.parked, false))
+    md_unpark (md, &v);
+  lock_ascend ();
+  return r;
+}
+
+static int
+md_extents (struct block_device *bdev, sector_t sector, sector_t len,
+            struct extent_sink *sink)
+{
+  struct mapped_device *md = container_of (bdev, struct mapped_device, bdev);
+  /* It parks as a flush does: there is nothing it has to wait for. */
+  const struct bio probe = { .op = BIO_FLUSH };
+  struct visit v;
+  int r;
+
+  lock_descend ();
+  visit_init (&v);
+  r = md_enter (md, &v, &probe);
+  if (r == 0) {
+    if (md->live && sectors_in_range (sector, len, bdev_size (bdev)))
+      r = table_extents (md->live, sector, len, sink);
+    else
+      r = -EIO;
+    md_leave (md);
+  }
+  if (v.parked)
+    md_unpark (md, &v);
+  lock_ascend ();
+  return r;
+}
+
+static void
+md_limits (struct block_device *bdev, struct queue_limits *limits)
+{
+  struct mapped_device *md = container_of (bdev, struct mapped_device, bdev);
+  ACQUIRE_LATCH_FOR_SCOPE (&md->lock);
+
+  *limits = md->queue_limits;
+}
+
+static void
+md_close (struct block_device *bdev)
+{
+  /* Openers end by registry_close; the device lives on. */
+}
+
+const struct block_device_ops md_ops = {
+  .submit = md_submit,
+  .extents = md_extents,
+  .limits = md_limits,
+  .close = md_close,
+};
