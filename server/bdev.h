@@ -24,6 +24,14 @@ struct bdev_options {
   unsigned timeout;      /* upstream: seconds to connect; 0: the default */
 };
 
+/* Where the window of options lies in a device of device_bytes: its size, a
+ * multiple of align_bytes, goes to *size_bytes.  0, or -EINVAL with the message
+ * naming the option that does not fit.
+ */
+int bdev_window (const struct bdev_options *options, uint64_t device_bytes,
+                 unsigned align_bytes, uint64_t *size_bytes,
+                 struct message *msg);
+
 /* Open a regular file or block device by absolute path.
  *
  * All devices of this process on one inode share one advisory lock: exclusive
@@ -32,8 +40,16 @@ struct bdev_options {
  * another process has locked is -EBUSY, and the message says by whom if that
  * can be known.
  *
- * name is copied; it becomes bdev->name.  The size of a regular file is
- * rounded down to sectors.  0, or -errno with the message set.
+ * name is copied; it becomes bdev->name.  bdev->number is the block device's
+ * own, 0 for a regular file: the opener gives it one.  The size is rounded down
+ * to logical blocks; one that follows the device (no size option) is looked up
+ * again whenever the limits are asked for, so that a table loaded after the
+ * file was extended sees its new end.
+ *
+ * 0, or -errno with the message set: -ENODEV for what does not exist or is
+ * neither file nor block device (as Linux 6.1 for a table's device), -EBUSY as
+ * above, -EINVAL for a window that does not fit or direct I/O where there is
+ * none, otherwise open's (-EACCES, -EROFS, ...).
  */
 int bdev_file_open (const char *path, const char *name, bool writable,
                     const struct bdev_options *options,
