@@ -62,12 +62,19 @@ struct config {
   size_t nr_files;
 };
 
+/* "FILE:LINE:COLUMN: text" into msg; returns -EINVAL. */
+int config_error (const struct config_mark *mark, struct message *msg,
+                  const char *fmt, ...)
+  __attribute__ ((format (printf, 3, 4)));
+
 /* Read path (absolute).  All or nothing: on an error 0 is not returned, *out
- * not written, and the message begins "FILE:LINE:COLUMN: ".  Refused: anything
+ * not written, and the message begins "FILE:LINE:COLUMN: " ("FILE: " if the
+ * file could not be read).  Refused: anything
  * the schema (config/nbdm.schema.json) does not know, duplicate keys, a name
  * used twice (both places named) or for both a device and a backing, merge
- * keys, aliases that form a cycle, names the registry would refuse.  Does not
- * look at what a table means: that is the constructors' business.
+ * keys, aliases that form a cycle or unfold to more than 64 MiB, files over
+ * 16 MiB, names the registry would refuse.  Does not look at what a table
+ * means: that is the constructors' business.
  * -EINVAL, -ENOENT … (reading), -ENOMEM.
  */
 int config_read (const char *path, struct config **out, struct message *msg);
@@ -75,9 +82,11 @@ int config_read (const char *path, struct config **out, struct message *msg);
 void config_free (struct config *config); /* NULL is harmless */
 
 /* The same in normalised form: valid YAML that config_read reads back to an
- * equal config.
+ * equal config, in the same folder if tables hold relative paths.  0, -ENOMEM,
+ * -EIO (out), or -EILSEQ for a string that is not UTF-8: YAML has no way to
+ * write it (a name made over the control socket can be one).
  */
-void config_write (const struct config *config, FILE *out);
+int config_write (const struct config *config, FILE *out);
 
 /* Cut one line of dmsetup's text in place: 1 with *line pointing into text, 0
  * for a blank or comment line, -EINVAL.  From '#' on inside the parameters is
