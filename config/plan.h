@@ -37,6 +37,12 @@ struct plan_step {
   enum plan_action action;
   const char *name;                   /* of the old or new config or of live */
   const struct config_device *device; /* of the new config; NULL for REMOVE */
+  /* False: if the table that LOAD made has the same text as the live one, the
+   * device may be left as it is, without this and its later steps.  True for
+   * LOAD … RESUME of a device whose mode or a backing differs, for MESSAGE if
+   * the messages differ from those in old.
+   */
+  bool needed;
 };
 
 struct plan {
@@ -53,11 +59,15 @@ struct plan {
  *     and changed ones, lower ones first; MESSAGE; REMOVE what is managed
  *     and no longer wanted, upper ones first.
  * A device is changed if its entry differs from the one in old (NULL at start),
- * a backing it names does, or the live one is not `untouched`.  Which device
- * stands on which is read off the words of their tables.
+ * a backing it names does, or the live one is not `untouched`; one whose
+ * messages alone differ gets a MESSAGE and nothing else.  Description and
+ * export need no steps.  Which device stands on which is read off the words of
+ * their tables, the new ones and those in old; in a cycle the order is any.
  *
- * -EINVAL with a message: a changed device is suspended by an operator; a
- * uuid would have to change; a name is taken by a device that is not managed.
+ * -EINVAL with a message that begins "FILE:LINE:COLUMN: NAME: ": a changed
+ * device is suspended by an operator; a uuid would have to change (an entry
+ * without one agrees with any); a name is taken by a device that is not
+ * managed.
  * -ENOMEM.  The strings of the plan belong to the arguments.
  */
 int plan_make (const struct config *desired, const struct config *old,

@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From what is and what is wanted to ordered steps. */
+
+#include "config/plan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/vector.h"
+#include "config/names.h"
+
+/* What becomes of a device.  Bits, so that a phase can select several. */
+enum plan_verdict {
+  PLAN_UNCHANGED = 1 << 0,
+  PLAN_RETOLD = 1 << 1,   /* nothing but the messages differs */
+  PLAN_CHANGED = 1 << 2,
+  PLAN_NEW = 1 << 3,
+  PLAN_VANISHED = 1 << 4,
+};
+
+/* The name stays first: names_make looks for it there, as it is in
+ * config_device, config_backing and plan_live.
+ */
+struct plan_node {
+  const char *name;
+  const struct config_device *device, *old; /* each may be NULL */
+  enum plan_verdict verdict;
+  bool rebuild;           /* see plan_step.needed */
+  bool retell;
+  VECTOR (size_t) lower;  /* nodes that its tables name */
+  size_t next_lower;      /* while ordering */
+  bool seen;
+};
+
+/* ------------------------------------------------------------------
+ * What differs.
+ */
+struct plan_backings {
+  struct names now, old;
+};
+
+static bool
+plan_backing_equal (const struct config_backing *a,
+                    const struct config_backing *b)
+{
+  return strcmp (a->target, b->target) == 0 && a->is_nbd == b->is_nbd &&
+    a->direct == b->direct && a->readonly == b->readonly &&
+    a->offset_bytes == b->offset_bytes && a->size_bytes == b->size_bytes &&
+    a->connections == b->connections && a->reconnect == b->reconnect &&
+    a->timeout == b->timeout;
+}
+
+/* 1 if word means something else than before. */
+static int
+plan_word_differs (void *opaque, const char *word)
+{
+  const struct plan_backings *backings = opaque;
+  const struct config_backing *now = names_find (&backings->now, word);
+  const struct config_backing *old = names_find (&backings->old, word);
+
+  if (now == NULL || old == NULL)
+    return now != old;
+  return !plan_backing_equal (now, old);
+}
+
+static bool
+plan_lines_equal (const struct config_device *a,
+                  const struct config_device *b)
+{
+  size_t i;
+
+  if (a->nr_lines != b->nr_lines)
+    return false;
+  for (i = 0; i < a->nr_lines; i++)
+    if (a->lines[i].start != b->lines[i].start ||
+        a->lines[i].len != b->lines[i].len ||
+        strcmp (a->lines[i].type, b->lines[i].type) != 0 ||
+        strcmp (a->lines[i].params, b->lines[i].params) != 0)
+      return false;
+  return true;
+}
+
+static bool
+plan_messages_equal (const struct config_device *a,
+                     const struct config_device *b)
+{
+  size_t i;
+
+  if (a->nr_messages != b->nr_messages)
+    return false;
+  for (i = 0; i < a->nr_messages; i++)
+    if (strcmp (a->messages[i], b->messages[i]) != 0)
+      return false;
+  return true;
+}
+
+/* Description and export need no step: they are not the device's. */
+static bool
+plan_entry_equal (const struct config_device *a,
+                  const struct config_device *b)
+{
+  return a->readonly == b->readonly &&
+    strcmp (a->base_dir, b->base_dir) == 0 && plan_lines_equal (a, b);
+}
+
+/* ------------------------------------------------------------------
+ * The whole picture.
+ */
+struct plan_world {
+  struct plan_node *nodes;   /* wanted devices, then those that vanished */
+  size_t nr_nodes;
+  size_t *order;             /* nodes, lower ones first */
+  struct names node_index, live, old_devices;
+  struct plan_backings backings;
+};
+
+static int
+plan_index (struct plan_world *w, const struct config *desired,
+            const struct config *old, const struct plan_live *live,
+            size_t nr_live)
+{
+  static const struct config nothing;
+
+  old = old ? old : &nothing;
+  if (names_make (&w->live, live, nr_live, sizeof live[0]) < 0 ||
+      names_make (&w->old_devices, old->devices, old->nr_devices,
+                  sizeof old->devices[0]) < 0 ||
+      names_make (&w->backings.now, desired->backings, desired->nr_backings,
+                  sizeof desired->backings[0]) < 0 ||
+      names_make (&w->backings.old, old->backings, old->nr_backings,
+                  sizeof old->backings[0]) < 0)
+    return -ENOMEM;
+  return 0;
+}
+
+static int
+plan_check_live (const struct config_device *device,
+                 const struct plan_live *live, struct message *msg)
+{
+  if (!live->managed)
+    return config_error (&device->mark, msg,
+                         "%s: the name is taken by a device that is not from "
+                         "the table files", device->name);
+  if (device->uuid[0] && strcmp (device->uuid, live->uuid) != 0)
+    return config_error (&device->mark, msg,
+                         "%s: a uuid cannot be changed from '%s' to '%s'",
+                         device->name, live->uuid, device->uuid);
+  return 0;
+}
+
+/* What became of a wanted device that exists. */
+static int
+plan_compare (const struct plan_world *w, struct plan_node *node,
+              const struct plan_live *live)
+{
+  int r = names_for_each_word (node->device, plan_word_differs,
+                               (void *) &w->backings);
+
+  if (r < 0)
+    return r;
+  node->rebuild = r > 0 || node->device->readonly != live->readonly;
+  node->retell = !node->old ||
+    !plan_messages_equal (node->device, node->old);
+  if (node->rebuild || !node->old || !live->has_live_table ||
+      !live->untouched || !plan_entry_equal (node->device, node->old))
+    node->verdict = PLAN_CHANGED;
+  else
+    node->verdict = node->retell ? PLAN_RETOLD : PLAN_UNCHANGED;
+  return 0;
+}
+
+static int
+plan_judge (const struct plan_world *w, struct plan_node *node,
+            struct message *msg)
+{
+  const struct plan_live *live = names_find (&w->live, node->name);
+  int r;
+
+  if (live == NULL) {
+    node->verdict = PLAN_NEW;
+    return 0;
+  }
+  r = plan_check_live (node->device, live, msg);
+  if (r == 0)
+    r = plan_compare (w, node, live);
+  if (r == 0 && node->verdict == PLAN_CHANGED && live->suspended)
+    r = config_error (&node->device->mark, msg,
+                      "%s: has changed, but is suspended", node->name);
+  return r;
+}
+
+/* First the wanted devices, in the order of the files … */
+static int
+plan_add_desired (struct plan_world *w, const struct config *desired,
+                  struct message *msg)
+{
+  struct plan_node *node;
+  size_t i;
+  int r = 0;
+
+  for (i = 0; r == 0 && i < desired->nr_devices; i++) {
+    node = &w->nodes[w->nr_nodes++];
+    node->device = &desired->devices[i];
+    node->name = node->device->name;
+    node->old = names_find (&w->old_devices, node->name);
+    r = plan_judge (w, node, msg);
+  }
+  return r;
+}
+
+/* … then those to remove. */
+static int
+plan_add_vanished (struct plan_world *w, const struct plan_live *live,
+                   size_t nr_live)
+{
+  struct names wanted;
+  size_t i;
+
+  if (names_make (&wanted, w->nodes, w->nr_nodes, sizeof w->nodes[0]) < 0)
+    return -ENOMEM;
+  for (i = 0; i < nr_live; i++)
+    if (live[i].managed && !names_find (&wanted, live[i].name))
+      w->nodes[w->nr_nodes++] = (struct plan_node) {
+        .name = live[i].name,
+        .old = names_find (&w->old_devices, live[i].name),
+        .verdict = PLAN_VANISHED,
+      };
+  names_reset (&wanted);
+  return names_make (&w->node_index, w->nodes, w->nr_nodes,
+                     sizeof w->nodes[0]);
+}
+
+/* ------------------------------------------------------------------
+ * Which stands on which.
+ */
+struct plan_link {
+  const struct plan_world *world;
+  struct plan_node *upper;
+};
+
+static int
+plan_link_word (void *opaque, const char *word)
+{
+  static const char folder[] = "/dev/mapper/";
+  struct plan_link *link = opaque;
+  const struct plan_node *lower;
+
+  if (strncmp (word, folder, sizeof folder - 1) == 0)
+    word += sizeof folder - 1;
+  lower = names_find (&link->world->node_index, word);
+  if (lower == NULL)
+    return 0;
+  return vector_append (&link->upper->lower, lower - link->world->nodes);
+}
+
+/* By its new table first: where the two tables contradict each other (two
+ * devices change places) the order serves the new one.
+ */
+static int
+plan_link (const struct plan_world *w, struct plan_node *node)
+{
+  struct plan_link link = { w, node };
+  int r = 0;
+
+  if (node->device)
+    r = names_for_each_word (node->device, plan_link_word, &link);
+  if (r == 0 && node->old)
+    r = names_for_each_word (node->old, plan_link_word, &link);
+  return r;
+}
+
+/* Depth first from one node; nodes go into the order when all below them is
+ * there.  A way back to a node seen already is not followed, so a cycle
+ * (refused later, by the core) ends.  The stack is ours: how deep tables are
+ * stacked is up to the file.
+ */
+static void
+plan_order_from (struct plan_world *w, size_t *stack, size_t start,
+                 size_t *done)
+{
+  struct plan_node *node;
+  size_t depth = 0, lower;
+
+  if (w->nodes[start].seen)
+    return;
+  w->nodes[start].seen = true;
+  stack[depth++] = start;
+  while (depth > 0) {
+    node = &w->nodes[stack[depth - 1]];
+    if (node->next_lower == node->lower.len) {
+      w->order[(*done)++] = stack[--depth];
+      continue;
+    }
+    lower = node->lower.ptr[node->next_lower++];
+    if (!w->nodes[lower].seen) {
+      w->nodes[lower].seen = true;
+      stack[depth++] = lower;
+    }
+  }
+}
+
+static int
+plan_order (struct plan_world *w)
+{
+  size_t *CLEANUP_FREE stack = calloc (w->nr_nodes + 1, sizeof stack[0]);
+  size_t i, done = 0;
+  int r;
+
+  w->order = calloc (w->nr_nodes + 1, sizeof w->order[0]);
+  if (stack == NULL || w->order == NULL)
+    return -ENOMEM;
+  for (i = 0; i < w->nr_nodes; i++) {
+    r = plan_link (w, &w->nodes[i]);
+    if (r < 0)
+      return r;
+  }
+  for (i = 0; i < w->nr_nodes; i++)
+    plan_order_from (w, stack, i, &done);
+  return 0;
+}
+
+/* ------------------------------------------------------------------
+ * The steps.
+ */
+struct plan_phase {
+  enum plan_action action;
+  unsigned verdicts;
+  bool upper_first;
+};
+
+static const struct plan_phase plan_phases[] = {
+  { PLAN_CREATE, PLAN_NEW, false },
+  { PLAN_LOAD, PLAN_NEW | PLAN_CHANGED, false },
+  { PLAN_SUSPEND, PLAN_CHANGED, true },
+  { PLAN_SWAP, PLAN_NEW | PLAN_CHANGED, false },
+  { PLAN_RESUME, PLAN_NEW | PLAN_CHANGED, false },
+  { PLAN_MESSAGE, PLAN_NEW | PLAN_CHANGED | PLAN_RETOLD, false },
+  { PLAN_REMOVE, PLAN_VANISHED, true },
+};
+
+#define NR_PLAN_PHASES (sizeof plan_phases / sizeof plan_phases[0])
+
+static bool
+plan_is_needed (const struct plan_node *node, enum plan_action action)
+{
+  if (node->verdict != PLAN_CHANGED)
+    return true;
+  return action == PLAN_MESSAGE ? node->retell : node->rebuild;
+}
+
+static void
+plan_add_phase (struct plan *plan, const struct plan_world *w,
+                const struct plan_phase *phase)
+{
+  const struct plan_node *node;
+  size_t i, at;
+
+  for (i = 0; i < w->nr_nodes; i++) {
+    at = phase->upper_first ? w->nr_nodes - 1 - i : i;
+    node = &w->nodes[w->order[at]];
+    if (!(node->verdict & phase->verdicts) ||
+        (phase->action == PLAN_MESSAGE && node->device->nr_messages == 0))
+      continue;
+    plan->steps[plan->nr_steps++] = (struct plan_step) {
+      .action = phase->action, .name = node->name, .device = node->device,
+      .needed = plan_is_needed (node, phase->action),
+    };
+  }
+}
+
+static void
+plan_count (struct plan *plan, const struct plan_world *w)
+{
+  size_t i;
+
+  for (i = 0; i < w->nr_nodes; i++) {
+    switch (w->nodes[i].verdict) {
+    case PLAN_UNCHANGED: plan->nr_unchanged++; break;
+    case PLAN_RETOLD:
+    case PLAN_CHANGED: plan->nr_changed++; break;
+    case PLAN_NEW: plan->nr_new++; break;
+    case PLAN_VANISHED: plan->nr_removed++; break;
+    }
+  }
+}
+
+static int
+plan_write (struct plan *plan, const struct plan_world *w)
+{
+  size_t i;
+
+  plan->steps = calloc (NR_PLAN_PHASES * w->nr_nodes + 1,
+                        sizeof plan->steps[0]);
+  if (plan->steps == NULL)
+    return -ENOMEM;
+  for (i = 0; i < NR_PLAN_PHASES; i++)
+    plan_add_phase (plan, w, &plan_phases[i]);
+  plan_count (plan, w);
+  return 0;
+}
+
+static void
+plan_world_reset (struct plan_world *w)
+{
+  size_t i;
+
+  for (i = 0; i < w->nr_nodes; i++)
+    vector_reset (&w->nodes[i].lower);
+  free (w->nodes);
+  free (w->order);
+  names_reset (&w->node_index);
+  names_reset (&w->live);
+  names_reset (&w->old_devices);
+  names_reset (&w->backings.now);
+  names_reset (&w->backings.old);
+}
+
+int
+plan_make (const struct config *desired, const struct config *old,
+           const struct plan_live *live, size_t nr_live, struct plan *plan,
+           struct message *msg)
+{
+  struct plan_world w = { 0 };
+  int r;
+
+  memset (plan, 0, sizeof *plan);
+  w.nodes = calloc (desired->nr_devices + nr_live + 1, sizeof w.nodes[0]);
+  r = w.nodes ? plan_index (&w, desired, old, live, nr_live) : -ENOMEM;
+  if (r == 0)
+    r = plan_add_desired (&w, desired, msg);
+  if (r == 0)
+    r = plan_add_vanished (&w, live, nr_live);
+  if (r == 0)
+    r = plan_order (&w);
+  if (r == 0)
+    r = plan_write (plan, &w);
+  plan_world_reset (&w);
+  if (r == -ENOMEM)
+    message_set (msg, ENOMEM, "out of memory");
+  return r;
+}
+
+void
+plan_reset (struct plan *plan)
+{
+  free (plan->steps);
+  memset (plan, 0, sizeof *plan);
+}
+
+const char *
+plan_action_name (enum plan_action action)
+{
+  static const char *const names[] = {
+    [PLAN_CREATE] = "create", [PLAN_LOAD] = "load",
+    [PLAN_SUSPEND] = "suspend", [PLAN_SWAP] = "swap",
+    [PLAN_RESUME] = "resume", [PLAN_MESSAGE] = "message",
+    [PLAN_REMOVE] = "remove",
+  };
+
+  return names[action];
+}
