@@ -16,14 +16,24 @@
  *   (0 … 17, DM_VERSION_CMD …) a struct dm_ioctl and its payload, just what
  *   would be passed to ioctl(2) on /dev/mapper/control, data_size equal to
  *   length; for our own commands what their comment says.
- * reply: struct nbdm_reply, then length bytes (the struct dm_ioctl and payload
- *   as the kernel would have copied it back; nothing but the header's version
- *   changed if error is not 0), then message_length bytes of text without NUL:
- *   the reason of an error for a human, or "".
+ * reply: struct nbdm_reply, then length bytes, then message_length bytes of
+ *   text without NUL: the reason of an error for a human, or "".
  *
- * A client that hangs up breaks off what it waits for (suspend, wait).  A frame
- * with a wrong magic or a length over NBDM_MAX_FRAME ends the connection after
- * a reply with error EPROTO.
+ * A reply to one of the kernel's commands is never longer than its request and
+ * goes over the start of the client's buffer: then that is what ioctl(2) would
+ * have left there.  With an error, and where the kernel writes nothing else
+ * (DM_REMOVE_ALL_CMD, DM_DEV_SET_GEOMETRY_CMD, DM_VERSION_CMD), it is the
+ * request's header with only the version changed, data_size included.
+ * A data_size beyond length is EINVAL, where ioctl(2) would say EFAULT; one
+ * below length is the room that counts.  A command nobody knows is ENOTTY.
+ *
+ * One request of a connection runs at a time; the server reads the next one
+ * when the reply has been sent.  A client that hangs up, or shuts down its
+ * sending side, breaks off what it waits for (suspend, wait).
+ *
+ * A frame with a wrong magic, a length over NBDM_MAX_FRAME or reserved not 0
+ * ends the connection after a reply with error EPROTO; so does a peer that is
+ * neither the server's user nor root, with EACCES, before it is read from.
  */
 #define NBDM_MAGIC 0x6d64626eu /* "nbdm" */
 #define NBDM_MAX_FRAME (16u << 20)
