@@ -4,8 +4,12 @@
 #ifndef NBDM_EDGE_H
 #define NBDM_EDGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+
+#include <linux/dm-ioctl.h>
 
 #include "common/message.h"
 #include "server/dm-interface.h"
@@ -14,7 +18,7 @@
  * dm-ioctl.c: the kernel's interface 4.47 on a buffer; knows no sockets.
  */
 
-/* One request of a client that may have to wait. */
+/* One request of a client that may have to wait.  Zero-initialise. */
 struct dm_ioctl_call {
   uint32_t command;   /* DM_VERSION_CMD … */
   char *buffer;       /* malloc'ed: struct dm_ioctl and payload, in and out */
@@ -23,13 +27,25 @@ struct dm_ioctl_call {
   struct message message;
   struct dm_event_waiter waiter; /* DM_DEV_WAIT_CMD; fire set by the caller */
   uint32_t arm_event_nr;         /* DM_DEV_ARM_POLL: per connection */
-  int result;
+  int result;                    /* the caller's, to keep what was returned */
+  bool secure;        /* out: DM_SECURE_DATA_FLAG, wipe buffer after use */
+
+  /* dm-ioctl.c's own between call and wait_done: the header being made into
+   * the reply's, and how much room request and reply have.
+   */
+  struct dm_ioctl header;
+  size_t size;
 };
 
-/* The kernel's dispatcher (Linux 6.1 ctl_ioctl).  buffer, of exactly length bytes, comes
- * from the client and is hostile.  Returns what ioctl(2) would: 0 or -errno,
- * with buffer and length as the kernel would copy them back (only the version
- * on failure).  Blocks like the verbs do.
+/* The kernel's dispatcher (Linux 6.1 ctl_ioctl).  buffer, of exactly length
+ * bytes, comes from the client and is hostile: whatever it says, the work is
+ * linear in length and in the size of the reply.  Returns what ioctl(2) would:
+ * 0 or -errno, with buffer and length as the kernel would copy them back (only
+ * the version on failure).  Blocks like the verbs do.
+ *
+ * Unlike Linux 6.1, and like later ones, a load whose target specs overlap
+ * the parameters of the one before is refused (-EINVAL): overlapping ones
+ * could be read over and over.
  *
  * DM_DEV_WAIT_CMD returns -EINPROGRESS once the waiter is queued; when it has
  * fired (or to give up, with cancelled), dm_ioctl_wait_done ends it and makes
