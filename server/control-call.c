@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* One request of a control client, on the thread that carries it out. */
+
+#include "server/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/protocol.h"
+
+void
+control_drop_buffer (struct connection *conn)
+{
+  /* Keys in a table or a message should not outlive the request. */
+  if (conn->call.secure && conn->call.buffer)
+    explicit_bzero (conn->call.buffer, conn->buffer_size);
+  free (conn->call.buffer);
+  conn->call.buffer = NULL;
+  conn->call.length = conn->buffer_size = 0;
+}
+
+/* Our own commands: their payload is text. */
+static int
+control_run_text (struct connection *conn, char **text)
+{
+  struct reload *reload = conn->config->reload;
+  struct message *msg = &conn->call.message;
+
+  switch (conn->call.command) {
+  case NBDM_RELOAD:
+    return reload_run (reload, text, msg);
+  case NBDM_RELOAD_STATUS:
+    return reload_status (reload, text, msg);
+  case NBDM_DUMP:
+    return reload_dump (reload, text);
+  default:
+    return message_set (msg, ENOTTY, "unknown command %u",
+                        conn->call.command);
+  }
+}
+
+void
+control_run (struct connection *conn)
+{
+  struct dm_ioctl_call *call = &conn->call;
+  char *text = NULL;
+
+  if (call->command < NBDM_RELOAD) {
+    call->result = dm_ioctl_call (conn->config->registry, call);
+    return;
+  }
+  call->result = control_run_text (conn, &text);
+  control_drop_buffer (conn);
+  call->buffer = text;
+  call->length = conn->buffer_size = text ? strlen (text) : 0;
+}
+
+void
+control_run_ending (struct connection *conn)
+{
+  conn->call.result = dm_ioctl_wait_done (conn->config->registry, &conn->call,
+                                          conn->cancelled);
+}
