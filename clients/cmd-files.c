@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Verbs that dmsetup does not have: the server's table files. */
+
+#include "clients/nbdmsetup.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+
+static int
+print_server_text (struct session *s, enum nbdm_command command)
+{
+  char *CLEANUP_FREE text = NULL;
+  char *CLEANUP_FREE message = NULL;
+  int r;
+
+  session_connect (s);
+  r = client_text (&s->client, command, &text, &message);
+  if (text && *text)
+    printf ("%s%s", text, text[strlen (text) - 1] == '\n' ? "" : "\n");
+  if (r < 0)
+    print_message (message ? message : strerror (-r));
+  return r;
+}
+
+int
+files_reload (struct session *s)
+{
+  return print_server_text (s, s->options.status ? NBDM_RELOAD_STATUS :
+                            NBDM_RELOAD);
+}
+
+int
+cmd_dump (struct session *s)
+{
+  return print_server_text (s, NBDM_DUMP);
+}

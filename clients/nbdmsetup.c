@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* nbdmsetup: dmsetup's verbs on the devices of an nbdm server. */
+
+#include "clients/nbdmsetup.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+
+/* dmsetup's order and words; max -1: any number.  With -u, or -j and -m, some
+ * take one word less, which they check themselves.
+ */
+static const struct verb {
+  const char *name, *args;
+  int min, max;
+  int (*run) (struct session *s);
+} verbs[] = {
+  { "help", "", 0, 0, cmd_help },
+  { "create", "DEVICE [-u UUID] [-j MAJOR -m MINOR] [-r]\n"
+    "             [-n | --table TABLE | TABLE_FILE]", 0, 2, cmd_create },
+  { "remove", "[-f] [--retry] [--deferred] DEVICE...", 0, -1, cmd_remove },
+  { "remove_all", "[-f] [--deferred]", 0, 0, cmd_remove_all },
+  { "suspend", "[--noflush] [--nolockfs] DEVICE...", 0, -1, cmd_suspend },
+  { "resume", "[--noflush] [--nolockfs] DEVICE...", 0, -1, cmd_resume },
+  { "load", "DEVICE [-r] [--table TABLE | TABLE_FILE]", 0, 2, cmd_load },
+  { "clear", "DEVICE...", 0, -1, cmd_clear },
+  { "reload", "DEVICE ...\n             as load; without DEVICE:", 0, 2,
+    cmd_reload },
+  { "reload", "[--status]\n"
+    "             read the table files again, or tell what came of it", 0, 2,
+    cmd_reload },
+  { "wipe_table", "[--noflush] [--nolockfs] DEVICE...", 0, -1,
+    cmd_wipe_table },
+  { "rename", "DEVICE [--setuuid] NEW", 1, 2, cmd_rename },
+  { "message", "DEVICE SECTOR MESSAGE...", 2, -1, cmd_message },
+  { "ls", "[--target TYPE] [-o devno|devname|blkdevname]", 0, 0, cmd_ls },
+  { "info", "[--inactive] [DEVICE...]", 0, -1, cmd_info },
+  { "info", "-c [-o FIELDS] [--noheadings] [--separator TEXT]\n"
+    "             [--nameprefixes [--unquoted]] [DEVICE...]", 0, -1,
+    cmd_info },
+  { "deps", "[--inactive] [-o devno|devname|blkdevname] [DEVICE...]", 0, -1,
+    cmd_deps },
+  { "status", "[--noflush] [--target TYPE] [DEVICE...]", 0, -1, cmd_status },
+  { "table", "[--inactive] [--target TYPE] [DEVICE...]", 0, -1, cmd_table },
+  { "wait", "[--noflush] DEVICE [EVENT_NR]", 0, 2, cmd_wait },
+  { "mknodes", "[DEVICE...]", 0, -1, cmd_mknodes },
+  { "target-version", "TYPE...", 1, -1, cmd_target_version },
+  { "targets", "", 0, 0, cmd_targets },
+  { "version", "", 0, 0, cmd_version },
+  { "setgeometry", "DEVICE CYLINDERS HEADS SECTORS START", 5, 5,
+    cmd_setgeometry },
+  { "dump", "", 0, 0, cmd_dump },
+};
+
+static void
+print_usage (FILE *out)
+{
+  fprintf (out, "Usage:\n\nnbdmsetup [--control SOCKET] [-v] VERB ...\n\n");
+  for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+    fprintf (out, "  %s%s%s\n", verbs[i].name, *verbs[i].args ? " " : "",
+             verbs[i].args);
+  fprintf (out, "\nDEVICE is a name; instead of one -u UUID or -j MAJOR "
+           "-m MINOR.\n"
+           "A table comes from --table, else a file, else standard input.\n"
+           "SOCKET: --control, else $NBDM_CONTROL, else /run/nbdm/control "
+           "for root\nand $XDG_RUNTIME_DIR/nbdm/control for others.\n"
+           "See nbdmsetup(8).  This is nbdmsetup %s.\n", PACKAGE_VERSION);
+}
+
+int
+cmd_help (struct session *s)
+{
+  print_usage (stdout);
+  return 0;
+}
+
+/* There are no device nodes that could be out of step. */
+int
+cmd_mknodes (struct session *s)
+{
+  return 0;
+}
+
+/* One line, whatever the server has put into it. */
+void
+print_message (const char *text)
+{
+  fputs ("nbdm: ", stderr);
+  for (; *text; text++)
+    fputc ((unsigned char) *text < ' ' || *text == 127 ? ' ' : *text, stderr);
+  fputc ('\n', stderr);
+}
+
+static void
+print_no_server (const struct session *s, const char *path, int err)
+{
+  bool env = getenv ("NBDM_CONTROL") != NULL;
+
+  fprintf (stderr, "nbdmsetup: cannot reach a server at %s: %s "
+           "(%s; `nbdkit dm control=SOCKET` makes such a socket)\n",
+           path, strerror (err),
+           s->options.control ? "the socket that --control names" :
+           env ? "the socket that NBDM_CONTROL names" :
+           "the default, as NBDM_CONTROL is not set");
+}
+
+void
+session_connect (struct session *s)
+{
+  char *CLEANUP_FREE path = NULL;
+  int r;
+
+  if (s->client.fd >= 0)
+    return;
+  r = client_socket_path (s->options.control, &path);
+  if (r == 0)
+    r = client_connect (&s->client, path);
+  if (r == 0)
+    return;
+  if (path)
+    print_no_server (s, path, -r);
+  else
+    fprintf (stderr, "nbdmsetup: no control socket: neither --control nor "
+             "NBDM_CONTROL nor XDG_RUNTIME_DIR is set\n");
+  exit (EXIT_FAILURE);
+}
+
+static const struct verb *
+verb_find (const char *name)
+{
+  for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+    if (strcmp (verbs[i].name, name) == 0)
+      return &verbs[i];
+  return NULL;
+}
+
+static int
+usage_error (const char *text)
+{
+  fputs (text, stderr);
+  print_usage (stderr);
+  return EXIT_FAILURE;
+}
+
+static int
+run_verb (struct session *s, const struct verb *verb)
+{
+  bool fields = verb->run == cmd_info && s->options.columns;
+
+  if (!fields && options_parse_form (&s->options) < 0) {
+    fprintf (stderr, "Couldn't process command line.\n");
+    return EXIT_FAILURE;
+  }
+  if (s->argc < verb->min || (verb->max >= 0 && s->argc > verb->max))
+    return usage_error ("Incorrect number of arguments.\n");
+  if (verb->run (s) >= 0)
+    return EXIT_SUCCESS;
+  fflush (stdout);
+  fprintf (stderr, "Command failed.\n");
+  return EXIT_FAILURE;
+}
+
+static int
+run (struct session *s, int argc, char **argv)
+{
+  const struct verb *verb;
+
+  if (options_parse (argc, argv, &s->options) < 0) {
+    fprintf (stderr, "Couldn't process command line.\n");
+    return EXIT_FAILURE;
+  }
+  if (s->options.help)
+    return cmd_help (s);
+  if (s->options.version)
+    return cmd_version (s) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+  if (optind == argc)
+    return usage_error ("");
+  verb = verb_find (argv[optind]);
+  if (verb == NULL)
+    return usage_error ("Unknown command.\n");
+  s->argc = argc - optind - 1;
+  s->argv = argv + optind + 1;
+  return run_verb (s, verb);
+}
+
+int
+main (int argc, char **argv)
+{
+  struct session s = { .client = CLIENT_INIT };
+  int status = run (&s, argc, argv);
+
+  client_close (&s.client);
+  if (fflush (stdout) != 0 || ferror (stdout)) {
+    perror ("nbdmsetup: standard output");
+    return EXIT_FAILURE;
+  }
+  return status;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the files of nbdmsetup share: options, devices, tables, verbs. */
+
+#ifndef NBDM_NBDMSETUP_H
+#define NBDM_NBDMSETUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "clients/client.h"
+
+/* dmsetup 1.02.185 is the model down to the wording of errors: whoever knows
+ * it, and every script that parses it, knows nbdmsetup.  Observed with Linux
+ * 6.1.  Functions that can fail have written to stderr what has to be said
+ * when they return a negative value (-errno where that matters).
+ */
+
+/* ------------------------------------------------------------------
+ * options.c
+ */
+enum number_form { FORM_DEVNO, FORM_BLKDEVNAME, FORM_DEVNAME };
+
+struct options {
+  /* Flags are int because getopt_long writes them. */
+  int help, version, status;
+  int notable, force, retry, columns, noheadings, nameprefixes, unquoted;
+  int setuuid, deferred;
+  int readonly, noflush, nolockfs, inactive; /* see flags */
+  int addnodeonresume, addnodeoncreate;
+  int ignored;               /* by something that we have not: udev, nodes … */
+  int verbose;
+
+  const char *control, *table, *target, *uuid, *separator;
+  const char *fields;        /* -o, as given */
+  enum number_form form;     /* -o of ls and deps */
+  bool has_dev;              /* -j and -m */
+  uint64_t dev;              /* ioctl's encoding */
+  uint32_t flags;            /* DM_*_FLAG that the options ask of any verb */
+};
+
+/* Fill in options and leave in argv, from optind on, what is not an option. */
+int options_parse (int argc, char **argv, struct options *options);
+
+/* Those of ls and deps are words, those of info -c fields: -o can be judged
+ * only when the verb is known.
+ */
+int options_parse_form (struct options *options);
+
+/* ------------------------------------------------------------------
+ * nbdmsetup.c
+ */
+
+/* One run of the program. */
+struct session {
+  struct options options;
+  struct client client;
+  int argc;                  /* words behind the verb */
+  char **argv;
+};
+
+/* Connect unless connected; does not return if that fails. */
+void session_connect (struct session *s);
+
+/* A line on stderr with what the server tells of an error. */
+void print_message (const char *text);
+
+/* ------------------------------------------------------------------
+ * device.c
+ */
+
+/* Which device a call is about: by name if not NULL, else by uuid if not NULL,
+ * else by number.
+ */
+struct device {
+  const char *name;
+  const char *uuid;
+  uint64_t dev;
+  uint64_t shown_dev;  /* not sent, only told in errors */
+  uint64_t listed_dev; /* the number, if device_each_listed has found it */
+};
+
+uint64_t dev_encode (unsigned major, unsigned minor);
+unsigned dev_major (uint64_t dev);
+unsigned dev_minor (uint64_t dev);
+
+/* The device that word names (with or without /dev/mapper/ before it), or if
+ * word is NULL the one that -u or -j and -m name.
+ */
+int device_select (struct session *s, const char *word, struct device *device);
+
+/* A new device's name. */
+int device_check_new_name (const char *name);
+int device_check_uuid (const char *uuid);
+
+/* client_call on device with the flags of the options, errors printed.  call
+ * is the caller's: zeroed but for what the command needs, call_reset at the
+ * end whatever happens.
+ */
+int device_call (struct session *s, const struct device *device,
+                 uint32_t command, struct call *call);
+
+/* The same for commands that take nothing and of which only success counts. */
+int device_simple (struct session *s, const struct device *device,
+                   uint32_t command, uint32_t flags);
+
+/* Print an error of our own reading of a reply, if r is one; returns r. */
+int reply_check (int r);
+
+/* Run fn on each device that the words name, or -u or -j and -m; none at all:
+ * every device there is if all is true.  Stops at the first failure.  several:
+ * the output must say whose it is.
+ */
+typedef int (*device_fn) (struct session *s, const struct device *device,
+                          bool several);
+int device_each (struct session *s, bool all, device_fn fn);
+
+/* Run fn on every device there is, ascending by name; say if_none, if not
+ * NULL, when there is none.
+ */
+int device_each_listed (struct session *s, device_fn fn, const char *if_none);
+
+/* The long form of info, and the same if -v was given. */
+void device_print_info (const struct dm_ioctl *reply);
+void device_print_verbose (struct session *s, const struct call *call);
+
+/* ------------------------------------------------------------------
+ * table.c
+ */
+
+/* A table as the payload of DM_TABLE_LOAD. */
+struct table {
+  char *payload; /* malloc'ed */
+  size_t bytes;
+  unsigned targets;
+};
+
+/* From --table, else from file, else (file NULL) from standard input. */
+int table_read (struct session *s, const char *file, struct table *table);
+
+/* One target without parameters over [0, length). */
+int table_error (uint64_t length, struct table *table);
+
+void table_reset (struct table *table);
+
+/* ------------------------------------------------------------------
+ * The verbs: cmd-*.c.  0, or negative when something has failed.
+ */
+int cmd_create (struct session *s);
+int cmd_load (struct session *s);
+int cmd_reload (struct session *s);
+int cmd_wipe_table (struct session *s);
+int cmd_remove (struct session *s);
+int cmd_remove_all (struct session *s);
+
+int cmd_suspend (struct session *s);
+int cmd_resume (struct session *s);
+int cmd_clear (struct session *s);
+int cmd_rename (struct session *s);
+int cmd_message (struct session *s);
+int cmd_setgeometry (struct session *s);
+int cmd_wait (struct session *s);
+
+int cmd_ls (struct session *s);
+int cmd_status (struct session *s);
+int cmd_table (struct session *s);
+int cmd_deps (struct session *s);
+int cmd_targets (struct session *s);
+int cmd_target_version (struct session *s);
+int cmd_version (struct session *s);
+int cmd_info (struct session *s);
+
+int cmd_dump (struct session *s);
+int cmd_mknodes (struct session *s);
+int cmd_help (struct session *s);
+
+/* Read the table files again, or tell what came of it (--status). */
+int files_reload (struct session *s);
+
+#endif /* NBDM_NBDMSETUP_H */

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The command line's options, as dmsetup reads them. */
+
+#include "clients/nbdmsetup.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Long options without a short form that take an argument. */
+enum {
+  OPT_CONTROL = 256,
+  OPT_TABLE,
+  OPT_TARGET,
+  OPT_SEPARATOR,
+  OPT_MANGLENAME,
+  OPT_IGNORED, /* the argument, too */
+};
+
+struct numbers {
+  const char *major, *minor;
+};
+
+/* The words with an argument; flags are stored by getopt_long itself. */
+static int
+options_take (struct options *o, struct numbers *numbers, int c)
+{
+  switch (c) {
+  case 'j': numbers->major = optarg; break;
+  case 'm': numbers->minor = optarg; break;
+  case 'o': o->fields = optarg; break;
+  case 'u': o->uuid = optarg; break;
+  case OPT_CONTROL: o->control = optarg; break;
+  case OPT_TABLE: o->table = optarg; break;
+  case OPT_TARGET: o->target = optarg; break;
+  case OPT_SEPARATOR: o->separator = optarg; break;
+  case 'c': case 'C': o->columns = 1; break;
+  case 'f': o->force = 1; break;
+  case 'h': o->help = 1; break;
+  case 'n': o->notable = 1; break;
+  case 'r': o->readonly = 1; break;
+  case 'v': o->verbose++; break;
+  case OPT_MANGLENAME:
+    if (strcmp (optarg, "none") && strcmp (optarg, "auto") &&
+        strcmp (optarg, "hex")) {
+      fprintf (stderr, "Unknown name mangling mode.\n");
+      return -EINVAL;
+    }
+    break;
+  case '?':
+    return -EINVAL;
+  }
+  return 0;
+}
+
+static int
+parse_number (const char *option, const char *word, unsigned *number)
+{
+  char *end;
+  unsigned long n;
+
+  errno = 0;
+  n = strtoul (word, &end, 10);
+  if (errno || end == word || *end || *word == '-' || n > 0xfffff) {
+    fprintf (stderr, "Invalid argument for --%s: %s.\n", option, word);
+    return -EINVAL;
+  }
+  *number = n;
+  return 0;
+}
+
+static int
+options_take_numbers (struct options *o, const struct numbers *numbers)
+{
+  unsigned major, minor;
+
+  if (!numbers->major && !numbers->minor)
+    return 0;
+  if (!numbers->major || !numbers->minor) {
+    fprintf (stderr, "Please specify both major number and minor number.\n");
+    return -EINVAL;
+  }
+  if (parse_number ("major", numbers->major, &major) < 0 ||
+      parse_number ("minor", numbers->minor, &minor) < 0)
+    return -EINVAL;
+  o->has_dev = true;
+  o->dev = dev_encode (major, minor);
+  return 0;
+}
+
+static int
+options_check (struct options *o)
+{
+  if (o->table && o->notable) {
+    fprintf (stderr, "--table and --notable are incompatible.\n");
+    return -EINVAL;
+  }
+  if (o->addnodeonresume && o->addnodeoncreate) {
+    fprintf (stderr, "--addnodeonresume and --addnodeoncreate are "
+             "incompatible.\n");
+    return -EINVAL;
+  }
+  o->flags = (o->readonly ? DM_READONLY_FLAG : 0) |
+    (o->noflush ? DM_NOFLUSH_FLAG : 0) |
+    (o->nolockfs ? DM_SKIP_LOCKFS_FLAG : 0) |
+    (o->inactive ? DM_QUERY_INACTIVE_TABLE_FLAG : 0);
+  return 0;
+}
+
+int
+options_parse_form (struct options *o)
+{
+  static const struct { const char *word; enum number_form form; } forms[] = {
+    { "devno", FORM_DEVNO },
+    { "blkdevname", FORM_BLKDEVNAME },
+    { "devname", FORM_DEVNAME },
+  };
+  const char *p = o->fields ? o->fields : "";
+  size_t len, i;
+
+  for (; *p; p += len + (p[len] == ',')) {
+    len = strcspn (p, ",");
+    for (i = 0; i < sizeof forms / sizeof forms[0]; i++)
+      if (strlen (forms[i].word) == len && !strncmp (forms[i].word, p, len))
+        break;
+    if (i == sizeof forms / sizeof forms[0]) {
+      fprintf (stderr, "Option not recognised: %.*s.\n", (int) len, p);
+      return -EINVAL;
+    }
+    o->form = forms[i].form;
+  }
+  return 0;
+}
+
+int
+options_parse (int argc, char **argv, struct options *o)
+{
+  const struct option long_options[] = {
+    { "addnodeoncreate", no_argument, &o->addnodeoncreate, 1 },
+    { "addnodeonresume", no_argument, &o->addnodeonresume, 1 },
+    { "checks", no_argument, &o->ignored, 1 },
+    { "columns", no_argument, NULL, 'c' },
+    { "control", required_argument, NULL, OPT_CONTROL },
+    { "deferred", no_argument, &o->deferred, 1 },
+    { "force", no_argument, NULL, 'f' },
+    { "gid", required_argument, NULL, OPT_IGNORED },
+    { "help", no_argument, NULL, 'h' },
+    { "inactive", no_argument, &o->inactive, 1 },
+    { "major", required_argument, NULL, 'j' },
+    { "manglename", required_argument, NULL, OPT_MANGLENAME },
+    { "minor", required_argument, NULL, 'm' },
+    { "mode", required_argument, NULL, OPT_IGNORED },
+    { "nameprefixes", no_argument, &o->nameprefixes, 1 },
+    { "noflush", no_argument, &o->noflush, 1 },
+    { "noheadings", no_argument, &o->noheadings, 1 },
+    { "nolockfs", no_argument, &o->nolockfs, 1 },
+    { "noopencount", no_argument, &o->ignored, 1 },
+    { "notable", no_argument, NULL, 'n' },
+    { "noudevrules", no_argument, &o->ignored, 1 },
+    { "noudevsync", no_argument, &o->ignored, 1 },
+    { "options", required_argument, NULL, 'o' },
+    { "readahead", required_argument, NULL, OPT_IGNORED },
+    { "readonly", no_argument, NULL, 'r' },
+    { "retry", no_argument, &o->retry, 1 },
+    { "separator", required_argument, NULL, OPT_SEPARATOR },
+    { "setuuid", no_argument, &o->setuuid, 1 },
+    { "showkeys", no_argument, &o->ignored, 1 },
+    { "status", no_argument, &o->status, 1 },
+    { "table", required_argument, NULL, OPT_TABLE },
+    { "target", required_argument, NULL, OPT_TARGET },
+    { "udevcookie", required_argument, NULL, OPT_IGNORED },
+    { "uid", required_argument, NULL, OPT_IGNORED },
+    { "unquoted", no_argument, &o->unquoted, 1 },
+    { "uuid", required_argument, NULL, 'u' },
+    { "verbose", no_argument, NULL, 'v' },
+    { "verifyudev", no_argument, &o->ignored, 1 },
+    { "version", no_argument, &o->version, 1 },
+    { "yes", no_argument, NULL, 'y' },
+    { NULL }
+  };
+  struct numbers numbers = { NULL };
+  int c;
+
+  while ((c = getopt_long (argc, argv, "cCfG:hj:m:M:no:ru:U:vy", long_options,
+                           NULL)) != -1)
+    if (options_take (o, &numbers, c) < 0)
+      return -EINVAL;
+  if (options_take_numbers (o, &numbers) < 0)
+    return -EINVAL;
+  return options_check (o);
+}
