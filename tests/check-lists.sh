@@ -39,7 +39,10 @@ do
     complain "parameter $key= is not in the plugin's help"
 done
 
-# Every manual page and every test: in the build.
+# Every document, example, manual page and test: in the build.
+for file in docs/* examples/*.yaml; do
+  grep -qw "$file" Makefile.am || complain "$file is not in Makefile.am"
+done
 for pod in man/*.pod; do
   grep -qw "${pod#man/}" man/Makefile.am ||
     complain "$pod is not in man/Makefile.am"
