@@ -18,10 +18,13 @@ struct bdev_options {
   bool direct;           /* file: O_DIRECT */
   uint64_t offset_bytes; /* file and upstream: a window of the device … */
   uint64_t size_bytes;   /* … 0: up to its end.  Multiples of 512 */
-  unsigned connections;  /* upstream: how many; 0: the default */
+  unsigned connections;  /* upstream: how many for data, if the server likes
+                            several (multi-conn); 0: 1 */
   unsigned reconnect;    /* upstream: how many seconds I/O waits for a broken
                             connection to come back; 0: fail with -EIO */
-  unsigned timeout;      /* upstream: seconds to connect; 0: the default */
+  unsigned timeout;      /* upstream: seconds to connect, 0: 10; if set, also
+                            how long it may be silent while requests are under
+                            way before it counts as lost */
 };
 
 /* Where the window of options lies in a device of device_bytes: its size, a
@@ -56,10 +59,20 @@ int bdev_file_open (const char *path, const char *name, bool writable,
                     struct block_device **bdev, struct message *msg);
 
 /* Connect to an NBD export by URI (nbd:, nbds:, nbd+unix:, nbds+unix: and the
- * rest of libnbd's).  Blocks up to the timeout.  Size, minimum block size and
- * read-only are taken over from the server; -EROFS is not an error here: the
- * device is then readonly.  No thread is created, so that it may happen before
- * the server forks.
+ * rest of libnbd's).  Blocks up to the timeout for each connection.  Size,
+ * block sizes and read-only are taken over from the server; -EROFS is not an
+ * error here: the device is then readonly.  No thread is created, so that it
+ * may happen before the server forks; the parent may exit without closing.
+ * name is copied; bdev->number is left 0.
+ *
+ * 0, or -errno with the message set: -ENODEV if there is no such socket or
+ * export, -ETIMEDOUT, -EINVAL for a bad URI or a window that does not fit,
+ * otherwise connect's (-ECONNREFUSED, ...).
+ *
+ * When a connection is lost later, the device connects again by itself, as
+ * options.reconnect says; its size may then be another, I/O beyond which is
+ * -EIO.  A server that then offers less than it did counts as not reachable.
+ * What this promises for data that was not flushed is in server/bdev-nbd.h.
  */
 int bdev_nbd_open (const char *uri, const char *name, bool writable,
                    const struct bdev_options *options,
