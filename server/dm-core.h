@@ -400,8 +400,8 @@ void table_for_each_device (struct dm_table *t,
 /* ------------------------------------------------------------------
  * dm-outside.c: every file and upstream that tables have open.  One per name,
  * target, options and mode in the whole process, counted, with a number of
- * BACKING_BLOCK_MAJOR.  Nothing is locked while one opens: others that want
- * the same one wait for the result.
+ * BACKING_BLOCK_MAJOR unless it has one of its own.  Nothing is locked while
+ * one opens: others that want the same one wait for the result.
  */
 struct outside;
 

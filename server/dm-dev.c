@@ -84,10 +84,8 @@ word_to_outside (struct dm_table *t, const char *name, const char *target,
 {
   struct outside_key key = { .name = name, .target = target,
                              .options = *options, .writable = !t->readonly };
-  int r = outside_get (&key, &td->outside, msg);
 
-  /* As in the kernel, a path that leads nowhere is no device. */
-  return r == -ENOENT || r == -ENOTDIR || r == -ENOTBLK ? -ENODEV : r;
+  return outside_get (&key, &td->outside, msg);
 }
 
 static int

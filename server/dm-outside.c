@@ -123,10 +123,10 @@ outside_open (struct outside *o)
     (key->target, key->name, key->writable, &key->options, &bdev, &o->message);
 
   latch_acquire (&outside.latch);
-  if (r == 0)
-    bdev->number = outside_free_number ();
-  else
+  if (r < 0)
     list_del (&o->link);
+  else if (bdev->number == 0)
+    bdev->number = outside_free_number ();
   o->bdev = bdev;
   o->error = r;
   o->settled = true;
