@@ -45,6 +45,8 @@ names_find (const struct names *names, const char *name)
   const void *key = &name;
   const void *const *found;
 
+  if (names->nr == 0)
+    return NULL;
   found = bsearch (&key, names->sorted, names->nr, sizeof names->sorted[0],
                    names_compare);
   return found ? *found : NULL;

@@ -21,7 +21,7 @@ struct names {
 int names_make (struct names *names, const void *list, size_t nr,
                 size_t elem_bytes);
 
-/* The element, or NULL.  O(log n). */
+/* The element, or NULL.  O(log n).  Of zeroes: NULL. */
 const void *names_find (const struct names *names, const char *name);
 
 void names_reset (struct names *names); /* harmless on zeroes */

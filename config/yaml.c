@@ -335,7 +335,7 @@ int
 yaml_read (const char *file, struct node_tree *tree, struct message *msg)
 {
   char *CLEANUP_FREE text = NULL;
-  size_t len;
+  size_t len = 0;
   int r;
 
   memset (tree, 0, sizeof *tree);

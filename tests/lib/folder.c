@@ -39,10 +39,14 @@ const char *
 folder_write (struct folder *folder, const char *name, const char *text)
 {
   const char *path = folder_join (folder, name);
-  FILE *fp = fopen (path, "w");
+  char draft[sizeof folder->path + 8];
+  FILE *fp;
 
-  folder_must (fp != NULL, path);
-  folder_must (fputs (text, fp) >= 0 && fclose (fp) == 0, path);
+  snprintf (draft, sizeof draft, "%s/.draft", folder->path);
+  fp = fopen (draft, "w");
+  folder_must (fp != NULL, draft);
+  folder_must (fputs (text, fp) >= 0 && fclose (fp) == 0, draft);
+  folder_must (rename (draft, path) == 0, path);
   return path;
 }
 

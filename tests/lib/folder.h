@@ -13,7 +13,9 @@ struct folder {
 
 void folder_make (struct folder *folder);
 
-/* Write (over) the file name; returns its path, valid until the next call. */
+/* Write the file name, or replace it at one stroke; returns its path, valid
+ * until the next call.
+ */
 const char *folder_write (struct folder *folder, const char *name,
                           const char *text);
 
