@@ -66,27 +66,52 @@ struct reload;
 struct reload *reload_new (struct registry *reg, const char *path);
 void reload_free (struct reload *r);
 
-/* Read the files and carry out the plan: all or nothing (DESIGN: SIGHUP
- * reload).  One at a time, others wait (GATE_RELOAD).  report, if not NULL,
- * receives malloc'ed text: a line per step and the summary, which is logged
- * too.
+/* Read the files and carry out the plan, all or nothing:
+ *
+ * 1. missing devices are created, the tables of new and changed ones are built
+ *    beside the live ones.  On an error what was made is removed and cleared
+ *    (an inactive table that stood there before is lost); no live device has
+ *    noticed.  A device whose new table has the text of the live one is left.
+ * 2. changed devices are suspended, upper ones first; tables swapped, devices
+ *    resumed, lower ones first.  On an error all of it is undone.
+ * 3. old tables are destroyed, messages sent, vanished devices removed
+ *    (deferred if open).  Errors here are told and logged, but undo nothing.
+ *
+ * One reload at a time, others wait (GATE_RELOAD).  Any thread; blocks as the
+ * verbs do.  Each step and the summary (or the failure, unless it is the first
+ * load, whose caller reports it) are logged.  report, if not NULL, receives the
+ * same as malloc'ed lines, also on failure; NULL without memory.  msg: what
+ * was wrong, beginning "FILE:LINE:COLUMN: " where a line of a file is to blame.
  */
 int reload_run (struct reload *r, char **report, struct message *msg);
 
-/* The last result and its report or message; -ENODATA before the first. */
+/* The result of the last reload_run, with its report and message again;
+ * -ENODATA before the first.  Does not wait for one under way.
+ */
 int reload_status (struct reload *r, char **report, struct message *msg);
 
-/* Parse and build everything, report errors, change nothing (check=true); the
- * normalised files are written to out if that is not NULL.
+/* The server ends: break off the suspend that a reload waits in, now and from
+ * now on (-EINTR, everything undone).  Any thread; does not block.
+ */
+void reload_cancel (struct reload *r);
+
+/* Parse everything and build it in a registry of its own, report the first
+ * error, change nothing (check=true); the normalised files are written to out
+ * if that is not NULL.
  */
 int reload_check (struct reload *r, FILE *out, struct message *msg);
 
 /* What the files say of a device's export; a device that is not from the files
- * is exported and has no description.  description: malloc'ed or NULL.
+ * is exported and has no description.  description: malloc'ed or NULL.  Any
+ * thread, also during a reload; does not block.
  */
 bool reload_export (struct reload *r, const char *name, char **description);
 
-/* The live state as a table file, malloc'ed. */
+/* The live state as a table file, malloc'ed: every device with a live table,
+ * as it is now (export, description, messages as in the files), and the
+ * backings of the files.  Waits for a reload under way.  0, -ENOMEM, -EILSEQ as
+ * config_write.
+ */
 int reload_dump (struct reload *r, char **text);
 
 /* ------------------------------------------------------------------
