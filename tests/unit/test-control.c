@@ -1,0 +1,687 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The control socket, its clients and the loop under it. */
+
+#include <criterion/criterion.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/lock.h"
+#include "common/protocol.h"
+#include "server/dm-core.h"
+#include "server/edge.h"
+#include "tests/lib/memdev.h"
+#include "tests/lib/request.h"
+
+#define MANY 1000
+
+static char folder[] = "/tmp/nbdm-test-control-XXXXXX";
+static char path[sizeof folder + 32];
+static struct registry *reg;
+static struct reload *reload;
+static struct memdev *mem;
+static pthread_t writer;
+
+static void
+block_hangup (void)
+{
+  sigset_t set;
+
+  sigemptyset (&set);
+  sigaddset (&set, SIGHUP);
+  pthread_sigmask (SIG_BLOCK, &set, NULL);
+}
+
+static int
+listen_at (const char *where)
+{
+  struct message msg = { "" };
+  int fd, r = control_listen (where, &fd, &msg);
+
+  cr_assert (r == 0 || msg.text[0], "%d without a message", r);
+  return r < 0 ? r : fd;
+}
+
+static void
+start (void)
+{
+  struct loop_config config = { reg, reload, path };
+  int fd = listen_at (path);
+
+  cr_assert_geq (fd, 0);
+  cr_assert_eq (loop_start (&config, fd, NULL), 0);
+}
+
+static void
+setup_files (void)
+{
+  cr_assert_not_null (mkdtemp (folder));
+  snprintf (path, sizeof path, "%s/control", folder);
+}
+
+static void
+teardown_files (void)
+{
+  unlink (path);
+  rmdir (folder);
+}
+
+static void
+setup (void)
+{
+  setup_files ();
+  block_hangup ();
+  reg = registry_new ();
+  reload = reload_new (reg, NULL);
+  mem = memdev_new ("mem", 64);
+  devices_add (&mem->bdev);
+  start ();
+}
+
+static void
+teardown (void)
+{
+  loop_stop ();
+  registry_shutdown (reg, 0);
+  reload_free (reload);
+  registry_free (reg);
+  devices_remove (&mem->bdev);
+  memdev_free (mem);
+  teardown_files ();
+}
+
+TestSuite (listen, .init = setup_files, .fini = teardown_files, .timeout = 60);
+TestSuite (control, .init = setup, .fini = teardown, .timeout = 60);
+
+/* ------------------------------------------------------------------
+ * A client.
+ */
+
+static int
+connect_to (const char *where)
+{
+  struct sockaddr_un address = { .sun_family = AF_UNIX };
+  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  strcpy (address.sun_path, where);
+  cr_assert_geq (fd, 0, "%s", strerror (errno));
+  if (connect (fd, (struct sockaddr *) &address, sizeof address) < 0) {
+    close (fd);
+    return -errno;
+  }
+  return fd;
+}
+
+static int
+client (void)
+{
+  int fd = connect_to (path);
+
+  cr_assert_geq (fd, 0, "%s", strerror (-fd));
+  return fd;
+}
+
+static void
+send_bytes (int fd, const void *bytes, size_t n)
+{
+  cr_assert_eq (send (fd, bytes, n, MSG_NOSIGNAL), (ssize_t) n);
+}
+
+static void
+send_frame (int fd, uint32_t command, const void *payload, uint32_t length)
+{
+  struct nbdm_request frame = { NBDM_MAGIC, command, length, 0 };
+
+  send_bytes (fd, &frame, sizeof frame);
+  if (length > 0)
+    send_bytes (fd, payload, length);
+}
+
+static void
+receive_bytes (int fd, void *bytes, size_t n)
+{
+  cr_assert_eq (recv (fd, bytes, n, n > 0 ? MSG_WAITALL : 0), (ssize_t) n);
+}
+
+/* The reply's result; what comes with it goes to payload (may be NULL, of size
+ * bytes) and text (of at least 1024, or NULL).
+ */
+static int
+receive (int fd, void *payload, size_t size, char *text)
+{
+  struct nbdm_reply reply;
+  char *scratch;
+
+  receive_bytes (fd, &reply, sizeof reply);
+  cr_assert_eq (reply.magic, NBDM_MAGIC);
+  scratch = malloc (reply.length + reply.message_length + 1);
+  if (reply.length > 0)
+    receive_bytes (fd, scratch, reply.length);
+  if (payload)
+    memcpy (payload, scratch, reply.length < size ? reply.length : size);
+  if (reply.message_length > 0)
+    receive_bytes (fd, scratch, reply.message_length);
+  if (text) {
+    memcpy (text, scratch, reply.message_length);
+    text[reply.message_length] = '\0';
+  }
+  free (scratch);
+  return -(int) reply.error;
+}
+
+static bool
+is_closed (int fd)
+{
+  char c;
+  ssize_t n = recv (fd, &c, 1, 0);
+
+  return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
+static void
+send_named (int fd, uint32_t command, const char *name, uint32_t flags)
+{
+  struct dm_ioctl *request = request_new (1024, name);
+
+  request->flags = flags;
+  send_frame (fd, command, request, request->data_size);
+  free (request);
+}
+
+/* One command on a connection of its own. */
+static int
+ask (uint32_t command, const char *name, uint32_t flags)
+{
+  int fd = client (), r;
+
+  send_named (fd, command, name, flags);
+  r = receive (fd, NULL, 0, NULL);
+  close (fd);
+  return r;
+}
+
+static void
+pause_ms (long ms)
+{
+  struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
+
+  nanosleep (&t, NULL);
+}
+
+/* ------------------------------------------------------------------
+ * A device whose suspend takes as long as we like.
+ */
+
+static void
+make_device (const char *table)
+{
+  char text[64];
+  struct dm_target_line line = { 0, 64, text, NULL };
+
+  snprintf (text, sizeof text, "%s", table);
+  line.params = strchr (text, ' ');
+  *line.params++ = '\0';
+  cr_assert_eq (dm_device_create (reg, "a", "", 0, 0, NULL, NULL), 0);
+  cr_assert_eq (dm_table_load (reg, DM_REF_NAME ("a"), 0, &line, 1, NULL, NULL,
+                               NULL), 0);
+  cr_assert_eq (dm_device_resume (reg, DM_REF_NAME ("a"), 0, NULL, NULL, NULL),
+                0);
+}
+
+static void *
+write_slowly (void *opaque)
+{
+  struct mapped_device *md;
+  char data[512] = "";
+  struct bio bio = { .op = BIO_WRITE, .len = 1, .data = data };
+
+  if (dm_open (reg, "a", &md, NULL) < 0)
+    return "open";
+  bio.bdev = dm_block_device (md);
+  if (bdev_submit (bio.bdev, &bio) < 0)
+    return "write";
+  dm_close (md);
+  return NULL;
+}
+
+static void
+begin_slow_write (void)
+{
+  make_device ("linear mem 0");
+  mem->stalled = true;
+  cr_assert_eq (pthread_create (&writer, NULL, write_slowly, NULL), 0);
+  while (mem->waiting == 0)
+    pause_ms (1);
+}
+
+static void
+end_slow_write (void)
+{
+  void *failed;
+
+  mem->stalled = false;
+  pthread_join (writer, &failed);
+  cr_assert_null (failed, "%s failed", (char *) failed);
+}
+
+static bool
+is_suspended (void)
+{
+  struct dm_info info;
+
+  cr_assert_eq (dm_device_info (reg, DM_REF_NAME ("a"), 0, &info, NULL), 0);
+  return info.flags & DM_SUSPEND_FLAG;
+}
+
+/* ------------------------------------------------------------------
+ * Where the socket is.
+ */
+
+Test (listen, makes_a_private_socket_in_a_private_folder)
+{
+  char where[sizeof path + 8];
+  struct stat st;
+  int fd;
+
+  snprintf (where, sizeof where, "%s/x/y", folder);
+  fd = listen_at (where);
+  cr_assert_geq (fd, 0);
+  cr_assert_eq (stat (where, &st), 0);
+  cr_assert_eq (st.st_mode & 0777, 0600);
+  unlink (where);
+  *strrchr (where, '/') = '\0';
+  cr_assert_eq (stat (where, &st), 0);
+  cr_assert_eq (st.st_mode & 0777, 0700);
+  rmdir (where);
+  close (fd);
+}
+
+Test (listen, replaces_a_socket_that_nobody_listens_on)
+{
+  int fd = listen_at (path);
+
+  close (fd);
+  fd = listen_at (path);
+  cr_assert_geq (fd, 0);
+  cr_assert_eq (listen_at (path), -EADDRINUSE);
+  close (fd);
+}
+
+Test (listen, leaves_alone_what_is_no_socket)
+{
+  int fd = open (path, O_CREAT | O_WRONLY, 0600);
+
+  cr_assert_eq (listen_at (path), -EEXIST);
+  cr_assert_eq (access (path, F_OK), 0);
+  close (fd);
+}
+
+Test (listen, refuses_a_path_that_no_socket_can_have)
+{
+  char where[200];
+
+  memset (where, 'x', sizeof where - 1);
+  where[0] = '/';
+  where[sizeof where - 1] = '\0';
+  cr_assert_eq (listen_at (where), -ENAMETOOLONG);
+  cr_assert_eq (listen_at ("relative"), -EINVAL);
+}
+
+Test (control, the_socket_goes_with_the_loop)
+{
+  loop_stop ();
+  cr_assert_eq (connect_to (path), -ENOENT);
+  loop_stop ();
+  start ();
+  cr_assert_eq (ask (DM_VERSION_CMD, "", 0), 0);
+}
+
+Test (control, a_socket_of_another_server_stays)
+{
+  unlink (path);
+  close (open (path, O_CREAT | O_WRONLY, 0600));
+  loop_stop ();
+  cr_assert_eq (access (path, F_OK), 0);
+}
+
+/* ------------------------------------------------------------------
+ * Frames.
+ */
+
+Test (control, requests_are_answered_in_order)
+{
+  struct dm_ioctl *request = request_new (400, "a"), reply;
+  int fd = client ();
+
+  send_frame (fd, DM_DEV_CREATE_CMD, request, 400);
+  send_frame (fd, DM_DEV_CREATE_CMD, request, 400);
+  send_frame (fd, DM_DEV_STATUS_CMD, request, 400);
+  cr_assert_eq (receive (fd, &reply, sizeof reply, NULL), 0);
+  cr_assert_str_eq (reply.name, "a");
+  cr_assert_eq (receive (fd, NULL, 0, NULL), -EBUSY);
+  cr_assert_eq (receive (fd, &reply, sizeof reply, NULL), 0);
+  cr_assert_eq (reply.data_size, 305);
+  close (fd);
+  free (request);
+}
+
+Test (control, an_error_comes_with_its_reason)
+{
+  char text[1024] = "";
+  int fd = client ();
+
+  send_frame (fd, 0x999, NULL, 0);
+  cr_assert_eq (receive (fd, NULL, 0, text), -ENOTTY);
+  cr_assert_neq (text[0], '\0');
+  close (fd);
+}
+
+Test (control, our_own_commands_speak_text)
+{
+  char text[1024] = "";
+  int fd = client ();
+
+  send_frame (fd, NBDM_DUMP, NULL, 0);
+  cr_assert_eq (receive (fd, text, sizeof text, NULL), 0);
+  cr_assert_neq (text[0], '\0');
+  send_frame (fd, NBDM_RELOAD_STATUS, NULL, 0);
+  cr_assert_eq (receive (fd, NULL, 0, NULL), -ENODATA);
+  send_frame (fd, NBDM_RELOAD, NULL, 0);
+  cr_assert_eq (receive (fd, NULL, 0, NULL), -ENOENT);
+  close (fd);
+}
+
+static void
+refused (struct nbdm_request frame)
+{
+  int fd = client ();
+
+  send_bytes (fd, &frame, sizeof frame);
+  cr_expect_eq (receive (fd, NULL, 0, NULL), -EPROTO);
+  cr_expect (is_closed (fd));
+  close (fd);
+}
+
+Test (control, what_is_no_frame_ends_the_connection)
+{
+  refused ((struct nbdm_request) { NBDM_MAGIC + 1, 0, 0, 0 });
+  refused ((struct nbdm_request) { NBDM_MAGIC, 0, NBDM_MAX_FRAME + 1, 0 });
+  refused ((struct nbdm_request) { NBDM_MAGIC, 0, UINT32_MAX, 0 });
+  refused ((struct nbdm_request) { NBDM_MAGIC, 0, 0, 1 });
+}
+
+Test (control, frames_may_come_in_any_pieces_or_end_anywhere)
+{
+  struct dm_ioctl *request = request_new (320, "");
+  char bytes[sizeof (struct nbdm_request) + 320];
+  struct nbdm_request frame = { NBDM_MAGIC, DM_LIST_DEVICES_CMD, 320, 0 };
+  size_t n, i;
+  int fd;
+
+  memcpy (bytes, &frame, sizeof frame);
+  memcpy (bytes + sizeof frame, request, 320);
+  for (n = 0; n <= sizeof bytes; n += 21) {
+    fd = client ();
+    for (i = 0; i < n; i++)
+      send_bytes (fd, bytes + i, 1);
+    if (n == sizeof bytes)
+      cr_assert_eq (receive (fd, NULL, 0, NULL), 0);
+    close (fd);
+  }
+  cr_assert_eq (ask (DM_VERSION_CMD, "", 0), 0);
+  free (request);
+}
+
+Test (control, random_bytes_do_no_harm)
+{
+  unsigned i, j;
+
+  srand (2);
+  for (i = 0; i < 2000; i++) {
+    uint32_t words[32];
+    int fd = client ();
+
+    for (j = 0; j < 32; j++)
+      words[j] = rand () % 4 ? (uint32_t) rand () : (uint32_t) rand () % 64;
+    if (i % 4) {
+      words[0] = NBDM_MAGIC;
+      words[1] %= 0x200;
+      words[2] %= 256;
+      words[3] = 0;
+    }
+    send (fd, words, sizeof words, MSG_NOSIGNAL);
+    close (fd);
+  }
+  cr_assert_eq (ask (DM_VERSION_CMD, "", 0), 0);
+}
+
+Test (control, another_user_is_turned_away)
+{
+  int status;
+  pid_t pid;
+
+  if (geteuid () != 0)
+    cr_skip ("only root can try as another user");
+  cr_assert_eq (chmod (folder, 0755), 0);
+  cr_assert_eq (chmod (path, 0666), 0);
+  pid = fork ();
+  if (pid == 0) {
+    struct nbdm_reply reply = { 0 };
+    int fd = setuid (65534) == 0 ? connect_to (path) : -1;
+
+    if (fd < 0 || recv (fd, &reply, sizeof reply, MSG_WAITALL) < 0)
+      _exit (1);
+    _exit (reply.error == EACCES ? 0 : 2);
+  }
+  waitpid (pid, &status, 0);
+  cr_assert_eq (status, 0);
+}
+
+/* ------------------------------------------------------------------
+ * Waiting.
+ */
+
+Test (control, hanging_up_breaks_off_a_suspend)
+{
+  int fd;
+
+  begin_slow_write ();
+  fd = client ();
+  send_named (fd, DM_DEV_SUSPEND_CMD, "a", DM_SUSPEND_FLAG);
+  /* A further request hides the end of file behind it. */
+  send_named (fd, DM_VERSION_CMD, "", 0);
+  pause_ms (100);
+  close (fd);
+  /* Would have to wait for the other one to end. */
+  cr_assert_eq (ask (DM_DEV_SUSPEND_CMD, "a", 0), 0);
+  cr_assert_not (is_suspended ());
+  end_slow_write ();
+}
+
+Test (control, a_suspend_that_nobody_breaks_off_waits)
+{
+  int fd;
+
+  begin_slow_write ();
+  fd = client ();
+  send_named (fd, DM_DEV_SUSPEND_CMD, "a", DM_SUSPEND_FLAG);
+  pause_ms (50);
+  end_slow_write ();
+  cr_assert_eq (receive (fd, NULL, 0, NULL), 0);
+  cr_assert (is_suspended ());
+  close (fd);
+}
+
+Test (control, the_end_breaks_off_whatever_waits)
+{
+  int suspender, waiter;
+
+  begin_slow_write ();
+  suspender = client ();
+  waiter = client ();
+  send_named (suspender, DM_DEV_SUSPEND_CMD, "a", DM_SUSPEND_FLAG);
+  send_named (waiter, DM_DEV_WAIT_CMD, "a", 0);
+  pause_ms (50);
+  loop_stop ();
+  cr_assert_eq (receive (suspender, NULL, 0, NULL), -EINTR);
+  cr_assert_eq (receive (waiter, NULL, 0, NULL), -EINTR);
+  cr_assert_not (is_suspended ());
+  end_slow_write ();
+  close (suspender);
+  close (waiter);
+}
+
+Test (control, clients_do_not_wait_for_each_other)
+{
+  struct nbdm_request frame = { NBDM_MAGIC, DM_VERSION_CMD, 400, 0 };
+  int suspender, silent, deaf, i;
+  uint64_t begin;
+
+  begin_slow_write ();
+  suspender = client ();
+  send_named (suspender, DM_DEV_SUSPEND_CMD, "a", DM_SUSPEND_FLAG);
+  silent = client ();
+  send_bytes (silent, &frame, sizeof frame);
+  deaf = client (); /* takes no answer, until the server cannot send any */
+  fcntl (deaf, F_SETFL, O_NONBLOCK);
+  for (i = 0; i < 10000; i++) {
+    char request[sizeof frame + 400] = "";
+
+    memcpy (request, &frame, sizeof frame);
+    if (send (deaf, request, sizeof request, MSG_NOSIGNAL) < 0)
+      break;
+  }
+  begin = monotonic_ns ();
+  for (i = 0; i < 100; i++)
+    cr_assert_eq (ask (DM_DEV_STATUS_CMD, "a", 0), 0);
+  cr_assert_lt (monotonic_ns () - begin, 5000000000);
+  end_slow_write ();
+  cr_assert_eq (receive (suspender, NULL, 0, NULL), 0);
+  close (suspender);
+  close (silent);
+  close (deaf);
+}
+
+static unsigned
+count_threads (void)
+{
+  DIR *dir = opendir ("/proc/self/task");
+  struct dirent *entry;
+  unsigned n = 0;
+
+  while ((entry = readdir (dir)) != NULL)
+    n += entry->d_name[0] != '.';
+  closedir (dir);
+  return n;
+}
+
+static unsigned
+count_waiters (void)
+{
+  struct mapped_device *md = registry_find_name (reg, "a");
+  struct list *pos;
+  unsigned n = 0;
+
+  cr_assert_not_null (md);
+  latch_acquire (&md->lock);
+  for (pos = md->event_waiters.next; pos != &md->event_waiters;
+       pos = pos->next)
+    n++;
+  latch_release (&md->lock);
+  md_put (md);
+  return n;
+}
+
+static void
+start_waiters (int fds[MANY])
+{
+  struct rlimit limit = { 4096, 4096 };
+  unsigned i;
+
+  if (setrlimit (RLIMIT_NOFILE, &limit) < 0)
+    cr_skip ("needs 4096 descriptors");
+  loop_stop ();
+  start (); /* it looks at the limit once */
+  make_device ("error ");
+  for (i = 0; i < MANY; i++) {
+    fds[i] = client ();
+    send_named (fds[i], DM_DEV_WAIT_CMD, "a", 0);
+  }
+  while (count_waiters () < MANY)
+    pause_ms (10);
+}
+
+static void
+expect_event (int fds[MANY], uint32_t event_nr)
+{
+  struct dm_ioctl reply;
+  unsigned i;
+
+  for (i = 0; i < MANY; i++) {
+    cr_assert_eq (receive (fds[i], &reply, sizeof reply, NULL), 0);
+    cr_assert_eq (reply.event_nr, event_nr);
+    cr_assert_str_eq (reply.name, "a");
+    close (fds[i]);
+  }
+}
+
+Test (control, a_thousand_waiters_need_no_threads)
+{
+  unsigned before = count_threads ();
+  static int fds[MANY];
+
+  start_waiters (fds);
+  /* Those that began the waits may need a moment to end. */
+  while (count_threads () > before)
+    pause_ms (10);
+  cr_assert_eq (dm_device_rename (reg, "a", "b", 0, NULL, NULL), 0);
+  expect_event (fds, 1);
+}
+
+Test (control, a_removal_lets_a_thousand_waiters_go)
+{
+  static int fds[MANY];
+
+  start_waiters (fds);
+  cr_assert_eq (ask (DM_DEV_REMOVE_CMD, "a", 0), 0);
+  expect_event (fds, 1);
+}
+
+Test (control, hanging_up_ends_a_wait)
+{
+  int fd = client ();
+
+  make_device ("error ");
+  send_named (fd, DM_DEV_WAIT_CMD, "a", 0);
+  pause_ms (50);
+  close (fd);
+  /* Blocks until no one waits. */
+  cr_assert_eq (ask (DM_DEV_REMOVE_CMD, "a", 0), 0);
+}
+
+Test (control, sighup_reloads)
+{
+  unsigned i;
+
+  cr_assert_eq (ask (NBDM_RELOAD_STATUS, "", 0), -ENODATA);
+  for (i = 0; i < 50; i++)
+    kill (getpid (), SIGHUP);
+  for (i = 0; i < 100; i++) {
+    if (ask (NBDM_RELOAD_STATUS, "", 0) != -ENODATA)
+      break;
+    pause_ms (20);
+  }
+  cr_assert_eq (ask (NBDM_RELOAD_STATUS, "", 0), -ENOENT);
+}
