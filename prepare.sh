@@ -52,22 +52,21 @@ install_packages ()
 }
 
 # build_tree FOLDER [CONFIGURE-SWITCH...]: (re)build in FOLDER below the
-# sources; configures again if the switches have changed.  In a subshell.
+# sources; starts afresh if the switches have changed.  Quiet unless it fails.
 build_tree ()
 (
   folder=$1
   shift
-  set -e
-  cd "$top"
+  echo "building in $folder"
+  cd "$top" && mkdir -p "$folder" || exit 1
   if [ ! -x configure ]; then
-    autoreconf -i >/dev/null 2>"$top/autoreconf.log" ||
-      { cat "$top/autoreconf.log" >&2; exit 1; }
+    autoreconf -i >"$folder/autoreconf.log" 2>&1 ||
+      { cat "$folder/autoreconf.log" >&2; exit 1; }
   fi
-  mkdir -p "$folder"
-  cd "$folder"
+  cd "$folder" || exit 1
   if [ ! -f Makefile ] || [ "$(cat .switches 2>/dev/null)" != "$*" ]; then
-    "$top/configure" --quiet "$@"
-    echo "$*" >.switches
+    [ ! -f Makefile ] || make -s clean >/dev/null 2>&1 || true
+    "$top/configure" --quiet "$@" && echo "$*" >.switches || exit 1
   fi
-  make -s -j"$(nproc)"
+  make -s -j"$(nproc)" >make.log 2>&1 || { cat make.log >&2; exit 1; }
 )

@@ -33,7 +33,7 @@ done
 # Every parameter of the plugin: described, and in its help.
 for key in $(sed -n 's/.*strcmp (key, "\([a-z-]*\)").*/\1/p' server/plugin.c)
 do
-  grep -qE "^=item .*B<$key=>" man/nbdkit-dm-plugin.pod ||
+  grep -qE "^=item .*B<$key=" man/nbdkit-dm-plugin.pod ||
     complain "parameter $key= is not in man/nbdkit-dm-plugin.pod"
   grep -qE "\"\[?$key=\]?" server/plugin.c ||
     complain "parameter $key= is not in the plugin's help"

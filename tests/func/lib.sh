@@ -49,7 +49,7 @@ end_of_test ()
   fi
   if [ $status -ne 0 ] && [ $status -ne 77 ]; then
     echo "--- log of the server" >&2
-    cat "$tmp"/log* >&2 2>/dev/null
+    cat "$tmp/log" >&2 2>/dev/null
   fi
   rm -rf "$tmp"
   exit $status
@@ -78,9 +78,11 @@ start_nbdkit ()
       server=
       return 1
     fi
-    nbdinfo --list "$(uri)" 2>&1 |
-      grep -qE 'Connection refused|No such file' || return 0
-    sleep 0.05
+    case $(nbdinfo --list "$(uri)" 2>&1 || true) in
+      *"connect: Connection refused"* | *"connect: No such file"*)
+        sleep 0.05 ;;
+      *) return 0 ;;
+    esac
   done
   fail "the server does not answer"
 }

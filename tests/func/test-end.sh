@@ -60,6 +60,7 @@ head -c 4M "$tmp/1.img" | tail -c 3M | cmp - <(head -c 3M /dev/zero)
 
 # A signal while the server has hardly started.
 for _ in 1 2 3 4 5; do
+  rm -f "$sock"
   "$run" nbdkit -f -U "$sock" dm "$tmp/tables.yaml" control="$control" \
     2>"$tmp/log" &
   server=$!

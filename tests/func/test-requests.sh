@@ -10,7 +10,7 @@ nbdmsetup create e --table '0 2048 error'
 nbdmsetup create z --table '0 20971520 zero'
 
 cat >"$tmp/test.py" <<'END'
-import errno, sys, nbd
+import sys, nbd
 
 def connect(export):
     h = nbd.NBD()
@@ -57,25 +57,25 @@ h.trim(4096, border - 2048, nbd.CMD_FLAG_FUA)
 # The last sector, and what lies behind it.
 h.pwrite(data[:512], size - 512)
 assert h.pread(512, size - 512) == data[:512]
-refused(errno.EINVAL, h.pread, 512, size)
-refused(errno.ENOSPC, h.pwrite, data[:512], size)
+refused("EINVAL", h.pread, 512, size)
+refused("ENOSPC", h.pwrite, data[:512], size)
 
 # Not in whole sectors.
-refused(errno.EINVAL, h.pread, 100, 0)
-refused(errno.EINVAL, h.pread, 512, 100)
-refused(errno.EINVAL, h.pwrite, b"x" * 100, 0)
-refused(errno.EINVAL, h.trim, 100, 0)
-refused(errno.EINVAL, h.zero, 512, 1)
+refused("EINVAL", h.pread, 100, 0)
+refused("EINVAL", h.pread, 512, 100)
+refused("EINVAL", h.pwrite, b"x" * 100, 0)
+refused("EINVAL", h.trim, 100, 0)
+refused("EINVAL", h.zero, 512, 1)
 
 # A bad sector is an I/O error, of reads and writes alike.
 e = connect("e")
-refused(errno.EIO, e.pread, 512, 0)
-refused(errno.EIO, e.pwrite, bytes(512), 0)
+refused("EIO", e.pread, 512, 0)
+refused("EIO", e.pwrite, bytes(512), 0)
 
 # The zero target offers no zeroing: emulated, unless it has to be fast.
 z = connect("z")
 z.zero(3 << 20, 512)
-refused(errno.ENOTSUP, z.zero, 512, 0, nbd.CMD_FLAG_FAST_ZERO)
+refused("ENOTSUP", z.zero, 512, 0, nbd.CMD_FLAG_FAST_ZERO)
 z.trim(1 << 20, 0)
 
 # An answer about 4 GiB - 512 stays below 4 GiB, and the server lives.
@@ -92,7 +92,7 @@ END
 
 # A table that shrinks under a connection: errors beyond its end, no crash.
 cat >"$tmp/shrink.py" <<'END'
-import errno, subprocess, sys, nbd
+import subprocess, sys, nbd
 
 h = nbd.NBD()
 h.add_meta_context("base:allocation")
@@ -107,7 +107,7 @@ for fn in (lambda: h.pread(512, 4096), lambda: h.pwrite(bytes(512), 4096),
     try:
         fn()
     except nbd.Error as e:
-        assert e.errno == errno.EIO, e
+        assert e.errno == "EIO", e
     else:
         raise AssertionError("not refused")
 h.shutdown()
