@@ -165,7 +165,7 @@ static int
 table_try_line (struct dm_table *t, const struct dm_target_line *line,
                 const struct dm_lookup *lookup, struct message *msg)
 {
-  const struct target_type *type;
+  const struct target_type *type = NULL;
   struct dm_target *ti;
   int r = table_check_line (t, line, &type, msg);
 

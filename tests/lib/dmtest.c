@@ -3,6 +3,7 @@
 
 #include "tests/lib/dmtest.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,8 @@ dmtest_load (struct dmtest *t, const char *name, const char *table,
   int r;
 
   memset (&t->msg, 0, sizeof t->msg);
+  if (text == NULL)
+    return -ENOMEM;
   for (line = strtok_r (text, "\n", &save); line;
        line = strtok_r (NULL, "\n", &save)) {
     r = config_parse_line (line, &parsed, &t->msg);
