@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/lock.h"
 #include "server/dm-interface.h"
 #include "tests/lib/dmtest.h"
 
@@ -203,6 +204,56 @@ churn_io_thread (void *opaque)
   return NULL;
 }
 
+/* Devices stand on one another, so a verb may have to wait for requests that
+ * are parked at a device which nobody resumes any more.  As an impatient user
+ * would, the watchdog breaks off what takes long.
+ */
+#define CHURN_THREADS 3
+
+static struct {
+  struct latch latch;
+  struct dm_wait *wait; /* guarded by latch */
+  uint64_t since_ns;
+} watched[CHURN_THREADS];
+
+static void
+watch (unsigned id, struct dm_wait *wait)
+{
+  ACQUIRE_LATCH_FOR_SCOPE (&watched[id].latch);
+
+  watched[id].wait = wait;
+  watched[id].since_ns = monotonic_ns ();
+}
+
+static void *
+watchdog_thread (void *opaque)
+{
+  unsigned i;
+
+  for (; !stop; usleep (5000))
+    for (i = 0; i < CHURN_THREADS; i++) {
+      ACQUIRE_LATCH_FOR_SCOPE (&watched[i].latch);
+      if (watched[i].wait && monotonic_ns () - watched[i].since_ns > 20000000)
+        dm_wait_cancel (watched[i].wait);
+    }
+  return NULL;
+}
+
+static void
+churn_suspend_or_resume (const struct dm_ref *ref, unsigned id, bool suspend)
+{
+  struct dm_wait wait;
+
+  dm_wait_init (&wait);
+  watch (id, &wait);
+  if (suspend)
+    dm_device_suspend (t.reg, ref, DM_SUSPEND_FLAG, &wait, NULL, NULL);
+  else
+    dm_device_resume (t.reg, ref, 0, &wait, NULL, NULL);
+  watch (id, NULL);
+  dm_wait_destroy (&wait);
+}
+
 static int
 churn_status (void *opaque, sector_t start, sector_t len, const char *type,
               const char *text)
@@ -212,7 +263,7 @@ churn_status (void *opaque, sector_t start, sector_t len, const char *type,
 
 /* One random verb; whatever it answers, it must not harm. */
 static void
-churn_verb (struct rng *rng)
+churn_verb (struct rng *rng, unsigned id)
 {
   char name[16], other[16], text[64];
   const struct dm_ref ref = { .name = name };
@@ -233,7 +284,7 @@ churn_verb (struct rng *rng)
     dm_device_rename (t.reg, name, other, 0, NULL, NULL);
     break;
   case 3:
-    dm_device_suspend (t.reg, &ref, DM_SUSPEND_FLAG, NULL, NULL, NULL);
+    churn_suspend_or_resume (&ref, id, true);
     break;
   case 4:
     dm_table_status (t.reg, &ref, DM_STATUS_TABLE_FLAG, churn_status, NULL,
@@ -256,7 +307,7 @@ churn_verb (struct rng *rng)
     dmtest_load (&mine, name, text, rng_next (rng, 2) ? DM_READONLY_FLAG : 0);
     break;
   default:
-    dm_device_resume (t.reg, &ref, 0, NULL, NULL, NULL);
+    churn_suspend_or_resume (&ref, id, false);
   }
   nr_verbs++;
 }
@@ -264,10 +315,11 @@ churn_verb (struct rng *rng)
 static void *
 churn_control_thread (void *opaque)
 {
-  struct rng rng = { seed * 10000 + (uintptr_t) opaque };
+  uintptr_t id = (uintptr_t) opaque;
+  struct rng rng = { seed * 10000 + id };
 
   while (!stop) {
-    churn_verb (&rng);
+    churn_verb (&rng, id);
     usleep (rng_next (&rng, 200));
   }
   return NULL;
@@ -292,7 +344,8 @@ release_all (void)
 
   for (i = 0; i < CHURN; i++) {
     snprintf (name, sizeof name, "churn%u", i);
-    dm_device_resume (t.reg, DM_REF_NAME (name), 0, NULL, NULL, NULL);
+    dm_device_resume (t.reg, DM_REF_NAME (name), DM_RESUME_ONLY, NULL, NULL,
+                      NULL);
   }
 }
 
@@ -325,8 +378,11 @@ main (int argc, char *argv[])
   }
   for (i = 0; i < IO_THREADS; i++)
     start (churn_io_thread, (void *) (uintptr_t) i);
-  for (i = 0; i < 3; i++)
+  for (i = 0; i < CHURN_THREADS; i++) {
+    latch_init (&watched[i].latch);
     start (churn_control_thread, (void *) (uintptr_t) i);
+  }
+  start (watchdog_thread, NULL);
 
   sleep (seconds);
   stop = true;
