@@ -106,7 +106,8 @@ struct mapped_device {
   /* --- the gate.  live, queue_limits and readonly change only while nothing
    * is in flight, so a bio that is counted reads them without a lock --- */
   struct {
-    _Alignas (64) atomic_long in_flight;
+    atomic_long in_flight;
+    char pad[64 - sizeof (atomic_long)]; /* a cache line each */
   } shards[MD_SHARDS];
   atomic_bool block_io;        /* written under lock */
   atomic_bool noflush_suspending; /* cleared under lock */

@@ -27,13 +27,10 @@ struct mapped_device *
 md_new (struct registry *registry, const char *name, const char *uuid,
         uint32_t minor)
 {
-  struct mapped_device *md;
+  struct mapped_device *md = calloc (1, sizeof *md);
 
-  /* The shards ask for more than malloc's alignment. */
-  md = aligned_alloc (_Alignof (struct mapped_device), sizeof *md);
   if (md == NULL)
     return NULL;
-  memset (md, 0, sizeof *md);
   md->bdev.ops = &md_ops;
   md->bdev.number = DM_NUMBER (DM_BLOCK_MAJOR, minor);
   md->registry = registry;

@@ -246,13 +246,15 @@ md_message (struct mapped_device *md, sector_t sector, char *text,
             char **reply, struct message *msg)
 {
   char **CLEANUP_FREE argv = NULL;
+  char name[DM_NAME_LEN];
   struct args args;
 
   if (args_split (text, &args) < 0)
     return -ENOMEM;
   argv = args.argv;
   if (args.argc == 0)
-    return message_set (msg, EINVAL, "Empty message received.");
+    return message_set (msg, EINVAL, "%s: Empty message received.",
+                        md_copy_name (md, name));
   if (argv[0][0] == '@')
     return core_message (md, &args, msg);
   return collect_reply (md, sector, &args, reply, msg);
@@ -269,7 +271,8 @@ dm_device_message (struct registry *reg, const struct dm_ref *ref,
   if (r < 0)
     return r;
   *reply = NULL;
-  r = verb_explain (md, "message", md_message (md, sector, text, reply, msg), msg);
+  r = md_message (md, sector, text, reply, msg);
+  verb_explain (md, "message", r, msg);
   return verb_end (md, r, 0, info);
 }
 
