@@ -51,7 +51,7 @@ struct dm_target {
 
   void *private; /* type->private_size zeroed bytes */
 
-  struct message *message; /* where dm_target_error writes; NULL: nowhere */
+  struct message *message; /* during ctr and message; see dm_target_error */
 };
 
 /* What map can return beside -errno, which fails this piece. */
@@ -148,12 +148,12 @@ struct target_type {
   bool parallel_end_io;
 
   /* presuspend must let go of every bio the target holds back.  All of them
-   * may block; only preresume may fail.
+   * may block; only preresume may fail, and says why in msg (message_set).
    */
   void (*presuspend) (struct dm_target *ti);
   void (*presuspend_undo) (struct dm_target *ti);
   void (*postsuspend) (struct dm_target *ti);
-  int (*preresume) (struct dm_target *ti);
+  int (*preresume) (struct dm_target *ti, struct message *msg);
   void (*resume) (struct dm_target *ti);
 
   /* Write the text after "START LEN TYPE " without a newline.  TABLE text
@@ -188,10 +188,9 @@ struct target_type {
  */
 extern const struct target_type *const target_types[];
 
-/* For constructors, messages and preresume: note the text, return -err.  The
- * core puts device, table line and type before it.  Begin with the kernel's
- * words where it has some, then say what was wrong: "Invalid device sector:
- * '0x10'".
+/* For constructors and messages: note the text and return -err.  The core puts
+ * device, table line and type before it.  Begin with the kernel's words where
+ * it has some, then say what was wrong: "Invalid device sector: '0x10'".
  */
 int dm_target_error (struct dm_target *ti, int err, const char *fmt, ...)
   __attribute__ ((format (printf, 3, 4)));

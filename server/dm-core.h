@@ -290,7 +290,7 @@ bool md_cancel_wait (struct mapped_device *md,
                      struct dm_event_waiter *waiter);
 
 /* ------------------------------------------------------------------
- * dm-table.c, dm-limits.c: tables.
+ * dm-table.c, dm-map.c, dm-limits.c: tables.
  */
 
 /* An empty table for md.  NULL without memory. */

@@ -8,9 +8,9 @@
 
 #define DM_IO_MAX 64
 
-/* Carry out bios[0..n-1], n <= DM_IO_MAX, each on its bdev.  What the devices can start
- * (block_device_ops.start) is under way before anything is waited for; the
- * rest runs in order on this thread.  Blocks until all are done.
+/* Carry out bios[0..n-1], n <= DM_IO_MAX, each on its bdev.  What the devices
+ * can start (block_device_ops.start) is under way before anything is waited
+ * for; the rest runs in order on this thread.  Blocks until all are done.
  *
  * Returns 0 if all succeeded, otherwise the error of the last failing bio in
  * array order; every bio is tried.  results, if not NULL, receives each bio's

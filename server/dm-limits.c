@@ -195,31 +195,45 @@ struct limits_check {
 };
 
 static int
+limits_too_small (struct dm_dev *dev, sector_t start, sector_t len,
+                  struct message *msg)
+{
+  char *CLEANUP_FREE device = limits_device_name (dev);
+
+  return message_set (msg, EINVAL, "%s too small for target: start=%" PRIu64
+                      ", len=%" PRIu64 ", dev_size=%" PRIu64,
+                      device ? device : "", start, len,
+                      bdev_size (dev->bdev));
+}
+
+static int
+limits_not_aligned (struct dm_dev *dev, const char *what, sector_t value,
+                    unsigned block_bytes, struct message *msg)
+{
+  char *CLEANUP_FREE device = limits_device_name (dev);
+
+  return message_set (msg, EINVAL, "%s=%" PRIu64 " not aligned to h/w "
+                      "logical block size %u of %s", what, value, block_bytes,
+                      device ? device : "");
+}
+
+static int
 limits_check_area (struct dm_target *ti, struct dm_dev *dev, sector_t start,
                    sector_t len, void *data)
 {
   const struct limits_check *check = data;
   sector_t size = bdev_size (dev->bdev);
-  unsigned block = check->limits->logical_block_bytes;
-  char *CLEANUP_FREE device = limits_device_name (dev);
-  const char *what = NULL;
-  sector_t value;
+  unsigned block_bytes = check->limits->logical_block_bytes;
+  sector_t block = bytes_to_sectors (block_bytes);
 
   if (size == 0)
     return 0;
   if (start >= size || !sectors_in_range (start, len, size))
-    return message_set (check->msg, EINVAL, "%s too small for target: "
-                        "start=%" PRIu64 ", len=%" PRIu64 ", "
-                        "dev_size=%" PRIu64, device ? device : "",
-                        start, len, size);
-  if (start % bytes_to_sectors (block))
-    what = "start", value = start;
-  else if (len % bytes_to_sectors (block))
-    what = "len", value = len;
-  if (what)
-    return message_set (check->msg, EINVAL, "%s=%" PRIu64 " not aligned to "
-                        "h/w logical block size %u of %s", what, value, block,
-                        device ? device : "");
+    return limits_too_small (dev, start, len, check->msg);
+  if (start % block)
+    return limits_not_aligned (dev, "start", start, block_bytes, check->msg);
+  if (len % block)
+    return limits_not_aligned (dev, "len", len, block_bytes, check->msg);
   return 0;
 }
 

@@ -121,7 +121,7 @@ probe_postsuspend (struct dm_target *ti)
 }
 
 static int
-probe_preresume (struct dm_target *ti)
+probe_preresume (struct dm_target *ti, struct message *msg)
 {
   probe_note (ti, "preresume");
   return probe.preresume_error;
