@@ -36,13 +36,13 @@ conn_silence_ms (const struct upstream_conn *conn)
   return seconds > 0 && seconds < INT_MAX / 1000 ? (int) seconds * 1000 : -1;
 }
 
-/* Wait for answers once, and take as many as have come.  To try the socket
- * again after an answer is cheaper than to poll when there is another one.
+/* Wait for the socket once.  libnbd is never asked to read unless there is
+ * something: while it waits for an answer that has not begun to arrive it sends
+ * nothing, not even the rest of a command (1.14).
  */
 static int
-conn_serve (struct upstream_conn *conn, const struct upstream_request *req)
+conn_serve (struct upstream_conn *conn)
 {
-  unsigned replies = conn->replies;
   int r;
 
   if (conn->broken)
@@ -50,12 +50,7 @@ conn_serve (struct upstream_conn *conn, const struct upstream_request *req)
   conn->polling = true;
   r = upstream_poll (conn->h, conn->kick_fd, conn_silence_ms (conn));
   conn->polling = false;
-  while (r == 0 && !req->done && conn->replies != replies) {
-    replies = conn->replies;
-    if (nbd_aio_notify_read (conn->h) == -1)
-      r = -ENOTCONN;
-  }
-  return conn->broken ? -ENOTCONN : r;
+  return r;
 }
 
 /* ------------------------------------------------------------------
@@ -244,7 +239,7 @@ conn_lead (struct upstream_conn *conn, const struct upstream_request *req)
   while (!req->done) {
     if (conn->h == NULL)
       conn_revive (conn);
-    else if (conn_serve (conn, req) < 0)
+    else if (conn_serve (conn) < 0)
       conn_lost (conn);
   }
 }
