@@ -318,6 +318,49 @@ rig_info (struct registry *reg, const char *name)
 }
 
 /* ------------------------------------------------------------------
+ * Verbs on threads.
+ */
+
+static void *
+rig_verb_main (void *opaque)
+{
+  struct rig_verb *v = opaque;
+  const struct dm_ref *ref = DM_REF_NAME (v->name);
+
+  if (v->suspend)
+    v->result = dm_device_suspend (v->reg, ref, v->flags, &v->wait, NULL,
+                                   NULL);
+  else
+    v->result = dm_device_resume (v->reg, ref, v->flags, &v->wait, NULL,
+                                  NULL);
+  v->done = true;
+  return NULL;
+}
+
+void
+rig_verb_start (struct rig_verb *v, struct registry *reg, bool suspend,
+                const char *name, unsigned flags)
+{
+  v->reg = reg;
+  v->suspend = suspend;
+  v->name = name;
+  v->flags = flags;
+  v->done = false;
+  dm_wait_init (&v->wait);
+  rig_check (pthread_create (&v->thread, NULL, rig_verb_main, v) == 0,
+             "thread");
+}
+
+int
+rig_verb_join (struct rig_verb *v)
+{
+  rig_check (EVENTUALLY (v->done), "finishing a verb");
+  pthread_join (v->thread, NULL);
+  dm_wait_destroy (&v->wait);
+  return v->result;
+}
+
+/* ------------------------------------------------------------------
  * I/O.
  */
 

@@ -58,6 +58,24 @@ void rig_stop (struct mapped_device *md);
 struct dm_info rig_info (struct registry *reg, const char *name);
 
 /* ------------------------------------------------------------------
+ * A suspend or resume on a thread of its own.
+ */
+struct rig_verb {
+  pthread_t thread;
+  struct registry *reg;
+  bool suspend;
+  const char *name;
+  unsigned flags;
+  struct dm_wait wait;
+  int result;
+  atomic_bool done;
+};
+
+void rig_verb_start (struct rig_verb *v, struct registry *reg, bool suspend,
+                     const char *name, unsigned flags);
+int rig_verb_join (struct rig_verb *v); /* its result */
+
+/* ------------------------------------------------------------------
  * One bio on a thread of its own.
  */
 struct io {

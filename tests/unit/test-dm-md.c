@@ -46,58 +46,6 @@ swap (const char *name)
   return dm_device_swap (reg, DM_REF_NAME (name), NULL);
 }
 
-/* A verb on a thread of its own. */
-struct verb {
-  pthread_t thread;
-  struct dm_wait wait;
-  const char *name;
-  unsigned flags;
-  int result;
-  atomic_bool done;
-};
-
-static void *
-suspend_main (void *opaque)
-{
-  struct verb *v = opaque;
-
-  v->result = dm_device_suspend (reg, DM_REF_NAME (v->name), v->flags,
-                                 &v->wait, NULL, NULL);
-  v->done = true;
-  return NULL;
-}
-
-static void *
-resume_main (void *opaque)
-{
-  struct verb *v = opaque;
-
-  v->result = dm_device_resume (reg, DM_REF_NAME (v->name), v->flags,
-                                &v->wait, NULL, NULL);
-  v->done = true;
-  return NULL;
-}
-
-static void
-verb_start (struct verb *v, void *(*run) (void *), const char *name,
-            unsigned flags)
-{
-  dm_wait_init (&v->wait);
-  v->name = name;
-  v->flags = flags;
-  v->done = false;
-  cr_assert_eq (pthread_create (&v->thread, NULL, run, v), 0);
-}
-
-static int
-verb_join (struct verb *v)
-{
-  cr_assert (EVENTUALLY (v->done));
-  pthread_join (v->thread, NULL);
-  dm_wait_destroy (&v->wait);
-  return v->result;
-}
-
 /* ------------------------------------------------------------------
  * States.
  */
@@ -252,47 +200,6 @@ Test (md, geometry_is_wiped_by_a_change_of_size_only)
 }
 
 /* ------------------------------------------------------------------
- * What a bio is checked for.
- */
-
-Test (md, a_bio_is_checked_against_size_mode_and_limits)
-{
-  struct mapped_device *md;
-
-  disk->limits.logical_block_bytes = 4096;
-  disk->limits.discard = false;
-  md = rig_start (reg, "a", "0 64 linear disk 0");
-  cr_expect_eq (io_run (&md->bdev, BIO_READ, 64, 8, 0), -EIO);
-  cr_expect_eq (io_run (&md->bdev, BIO_READ, UINT64_MAX - 7, 8, 0), -EIO);
-  cr_expect_eq (io_run (&md->bdev, BIO_READ, 4, 8, 0), -EINVAL);
-  cr_expect_eq (io_run (&md->bdev, BIO_READ, 8, 4, 0), -EINVAL);
-  cr_expect_eq (io_run (&md->bdev, BIO_DISCARD, 0, 8, 0), -EOPNOTSUPP);
-  cr_expect_eq (io_run (&md->bdev, BIO_WRITE_ZEROES, 0, 8, 0), 0);
-  cr_expect_eq (rig_try_load (reg, "a", "0 64 linear disk 0",
-                              DM_READONLY_FLAG, NULL), 0);
-  rig_resume (reg, "a");
-  cr_expect (dm_is_readonly (md));
-  cr_expect_eq (io_run (&md->bdev, BIO_WRITE, 0, 8, 0), -EPERM);
-  cr_expect_eq (io_run (&md->bdev, BIO_WRITE_ZEROES, 0, 8, 0), -EPERM);
-  cr_expect_eq (io_run (&md->bdev, BIO_READ, 0, 8, 0), 0);
-  cr_expect_eq (io_run (&md->bdev, BIO_FLUSH, 0, 0, 0), 0);
-  rig_stop (md);
-}
-
-Test (md, without_a_table_io_fails_at_once_even_if_suspended)
-{
-  struct mapped_device *md;
-
-  rig_create (reg, "a");
-  md = registry_find_name (reg, "a");
-  cr_assert_eq (io_run (&md->bdev, BIO_FLUSH, 0, 0, 0), -EIO);
-  rig_suspend (reg, "a");
-  cr_assert_eq (io_run (&md->bdev, BIO_FLUSH, 0, 0, 0), -EIO);
-  cr_assert_eq (io_run (&md->bdev, BIO_READ, 0, 1, 0), -EIO);
-  md_put (md);
-}
-
-/* ------------------------------------------------------------------
  * In flight.
  */
 
@@ -300,17 +207,17 @@ static void
 suspend_waits_for_io (unsigned flags)
 {
   struct mapped_device *md = rig_start (reg, "a", "0 8 linear disk 0");
-  struct verb v;
+  struct rig_verb v;
   struct io io;
 
   disk->stalled = true;
   io_start (&io, &md->bdev, BIO_WRITE, 0, 1, 'x');
   cr_assert (EVENTUALLY (disk->waiting == 1));
-  verb_start (&v, suspend_main, "a", flags);
+  rig_verb_start (&v, reg, true, "a", flags);
   cr_assert (EVENTUALLY (rig_state (md) == MD_SUSPENDING));
   cr_assert (!v.done);
   disk->stalled = false;
-  cr_assert_eq (verb_join (&v), 0);
+  cr_assert_eq (rig_verb_join (&v), 0);
   cr_assert (io.done || disk->data[0] == 'x');
   cr_assert_eq (io_join (&io), 0);
   rig_stop (md);
@@ -343,19 +250,19 @@ Test (md, a_cancelled_suspend_leaves_no_trace)
 {
   struct mapped_device *md = rig_start (reg, "a", "0 8 probe disk 0 A");
   struct io in, parked;
-  struct verb v;
+  struct rig_verb v;
   char *log;
 
   free (probe_log ());
   disk->stalled = true;
   io_start (&in, &md->bdev, BIO_WRITE, 0, 1, 'x');
   cr_assert (EVENTUALLY (disk->waiting == 1));
-  verb_start (&v, suspend_main, "a", 0);
+  rig_verb_start (&v, reg, true, "a", 0);
   cr_assert (EVENTUALLY (rig_state (md) == MD_SUSPENDING));
   io_start (&parked, &md->bdev, BIO_WRITE, 1, 1, 'y');
   cr_assert (EVENTUALLY (rig_parked (md) == 1));
   dm_wait_cancel (&v.wait);
-  cr_assert_eq (verb_join (&v), -EINTR);
+  cr_assert_eq (rig_verb_join (&v), -EINTR);
   cr_assert_eq (rig_state (md), MD_ACTIVE);
   cr_assert (EVENTUALLY (disk->waiting == 2));
   disk->stalled = false;
@@ -371,18 +278,18 @@ Test (md, a_cancelled_suspend_leaves_no_trace)
 Test (md, a_resume_that_cannot_suspend_puts_its_table_back)
 {
   struct mapped_device *md = rig_start (reg, "a", "0 8 linear disk 0");
-  struct verb v;
+  struct rig_verb v;
   struct io io;
 
   rig_load (reg, "a", "0 8 linear other 0");
   disk->stalled = true;
   io_start (&io, &md->bdev, BIO_WRITE, 0, 1, 'x');
   cr_assert (EVENTUALLY (disk->waiting == 1));
-  verb_start (&v, resume_main, "a", 0);
+  rig_verb_start (&v, reg, false, "a", 0);
   cr_assert (EVENTUALLY (rig_state (md) == MD_SUSPENDING));
   cr_assert (!(rig_info (reg, "a").flags & DM_INACTIVE_PRESENT_FLAG));
   dm_wait_cancel (&v.wait);
-  cr_assert_eq (verb_join (&v), -EINTR);
+  cr_assert_eq (rig_verb_join (&v), -EINTR);
   cr_assert (rig_info (reg, "a").flags & DM_INACTIVE_PRESENT_FLAG);
   disk->stalled = false;
   cr_assert_eq (io_join (&io), 0);
@@ -392,7 +299,7 @@ Test (md, a_resume_that_cannot_suspend_puts_its_table_back)
 Test (md, a_table_staged_meanwhile_is_not_overwritten_by_the_one_put_back)
 {
   struct mapped_device *md = rig_start (reg, "a", "0 8 probe disk 0 A");
-  struct verb v;
+  struct rig_verb v;
   struct io io;
   char *text;
 
@@ -400,191 +307,17 @@ Test (md, a_table_staged_meanwhile_is_not_overwritten_by_the_one_put_back)
   disk->stalled = true;
   io_start (&io, &md->bdev, BIO_WRITE, 0, 1, 'x');
   cr_assert (EVENTUALLY (disk->waiting == 1));
-  verb_start (&v, resume_main, "a", 0);
+  rig_verb_start (&v, reg, false, "a", 0);
   cr_assert (EVENTUALLY (rig_state (md) == MD_SUSPENDING));
   rig_load (reg, "a", "0 8 probe other 0 C");
   dm_wait_cancel (&v.wait);
-  cr_assert_eq (verb_join (&v), -EINTR);
+  cr_assert_eq (rig_verb_join (&v), -EINTR);
   cr_assert_eq (probe.constructed, 2);
   cr_assert_eq (dm_table_text (reg, DM_REF_NAME ("a"),
                                DM_QUERY_INACTIVE_TABLE_FLAG, &text, NULL), 0);
   cr_assert_str_eq (text, "0 8 probe other 0 C\n");
   free (text);
   disk->stalled = false;
-  cr_assert_eq (io_join (&io), 0);
-  rig_stop (md);
-}
-
-/* ------------------------------------------------------------------
- * Parked.
- */
-
-Test (md, parked_io_meets_the_new_table_and_its_size)
-{
-  struct mapped_device *md = rig_start (reg, "a", "0 16 linear disk 0");
-  struct io fits, beyond;
-
-  rig_suspend (reg, "a");
-  cr_assert_eq (io_run (&md->bdev, BIO_WRITE, 16, 1, 'x'), -EIO);
-  io_start (&fits, &md->bdev, BIO_WRITE, 0, 1, 'x');
-  io_start (&beyond, &md->bdev, BIO_WRITE, 8, 1, 'x');
-  cr_assert (EVENTUALLY (rig_parked (md) == 2));
-  rig_load (reg, "a", "0 8 linear other 0");
-  rig_resume (reg, "a");
-  cr_assert_eq (io_join (&fits), 0);
-  cr_assert_eq (io_join (&beyond), -EIO);
-  cr_assert_eq (disk->data[0], 0);
-  cr_assert_eq (other->data[0], 'x');
-  rig_stop (md);
-}
-
-Test (md, parked_writes_to_one_block_run_one_by_one_in_order)
-{
-  struct mapped_device *md = rig_start (reg, "a", "0 16 linear disk 0");
-  struct io io[6], elsewhere;
-  unsigned i;
-
-  rig_suspend (reg, "a");
-  for (i = 0; i < 6; i++) {
-    io_start (&io[i], &md->bdev, BIO_WRITE, 0, 2, '0' + i);
-    cr_assert (EVENTUALLY (rig_parked (md) == i + 1));
-  }
-  io_start (&elsewhere, &md->bdev, BIO_READ, 2, 1, 0);
-  cr_assert (EVENTUALLY (rig_parked (md) == 7));
-  disk->stalled = true;
-  rig_resume (reg, "a");
-  /* The first write and the read that overlaps none. */
-  cr_assert (EVENTUALLY (disk->waiting == 2));
-  cr_assert_eq (rig_parked (md), 5);
-  disk->stalled = false;
-  for (i = 0; i < 6; i++)
-    cr_assert_eq (io_join (&io[i]), 0);
-  cr_assert_eq (io_join (&elsewhere), 0);
-  cr_assert_eq (disk->data[0], '5');
-  rig_stop (md);
-}
-
-Test (md, parked_reads_and_flushes_run_together)
-{
-  struct mapped_device *md = rig_start (reg, "a", "0 16 linear disk 0");
-  struct io io[3];
-
-  rig_suspend (reg, "a");
-  io_start (&io[0], &md->bdev, BIO_READ, 0, 8, 0);
-  io_start (&io[1], &md->bdev, BIO_READ, 4, 8, 0);
-  io_start (&io[2], &md->bdev, BIO_FLUSH, 0, 0, 0);
-  cr_assert (EVENTUALLY (rig_parked (md) == 3));
-  disk->stalled = true;
-  rig_resume (reg, "a");
-  cr_assert (EVENTUALLY (disk->waiting == 3));
-  disk->stalled = false;
-  cr_assert_eq (io_join (&io[0]) | io_join (&io[1]) | io_join (&io[2]), 0);
-  rig_stop (md);
-}
-
-Test (md, what_was_not_released_keeps_its_place_in_the_next_suspend)
-{
-  struct mapped_device *md = rig_start (reg, "a", "0 16 linear disk 0");
-  struct io io[3], later;
-  struct verb v;
-  unsigned i;
-
-  rig_suspend (reg, "a");
-  for (i = 0; i < 3; i++) {
-    io_start (&io[i], &md->bdev, BIO_WRITE, 0, 2, '0' + i);
-    cr_assert (EVENTUALLY (rig_parked (md) == i + 1));
-  }
-  disk->stalled = true;
-  rig_resume (reg, "a");
-  cr_assert (EVENTUALLY (disk->waiting == 1));
-  verb_start (&v, suspend_main, "a", 0);
-  cr_assert (EVENTUALLY (rig_state (md) == MD_SUSPENDING));
-  io_start (&later, &md->bdev, BIO_WRITE, 0, 2, '9');
-  cr_assert (EVENTUALLY (rig_parked (md) == 3));
-  disk->stalled = false;
-  cr_assert_eq (verb_join (&v), 0);
-  cr_assert_eq (io_join (&io[0]), 0);
-  cr_assert_eq (rig_parked (md), 3);
-  cr_assert_eq (disk->data[0], '0');
-  rig_resume (reg, "a");
-  cr_assert_eq (io_join (&io[1]) | io_join (&io[2]) | io_join (&later), 0);
-  cr_assert_eq (disk->data[0], '9');
-  rig_stop (md);
-}
-
-Test (md, io_that_a_target_pushes_back_parks_at_the_head)
-{
-  struct mapped_device *md = rig_start (reg, "a", "0 16 probe disk 0 A");
-  struct io held, queued;
-  struct verb v;
-
-  disk->stalled = true;
-  io_start (&held, &md->bdev, BIO_READ, 0, 1, 0);
-  cr_assert (EVENTUALLY (disk->waiting == 1));
-  verb_start (&v, suspend_main, "a", DM_NOFLUSH_FLAG);
-  cr_assert (EVENTUALLY (rig_state (md) == MD_SUSPENDING));
-  io_start (&queued, &md->bdev, BIO_WRITE, 8, 1, 'q');
-  cr_assert (EVENTUALLY (rig_parked (md) == 1));
-  disk->stalled = false;
-  cr_assert_eq (verb_join (&v), 0);
-  cr_assert_eq (io_join (&held), 0);
-
-  /* Now one that is pushed back while presuspend takes its time. */
-  rig_resume (reg, "a");
-  cr_assert_eq (io_join (&queued), 0);
-  probe.push_back = probe.hold = true;
-  verb_start (&v, suspend_main, "a", DM_NOFLUSH_FLAG);
-  cr_assert (EVENTUALLY (md->noflush_suspending));
-  io_start (&held, &md->bdev, BIO_WRITE, 0, 1, 'h');
-  cr_assert (EVENTUALLY (rig_parked (md) == 1));
-  probe.hold = false;
-  cr_assert_eq (verb_join (&v), 0);
-  probe.push_back = false;
-  cr_assert_eq (rig_parked (md), 1);
-  rig_load (reg, "a", "0 16 linear other 0");
-  rig_resume (reg, "a");
-  cr_assert_eq (io_join (&held), 0);
-  cr_assert_eq (other->data[0], 'h');
-  rig_stop (md);
-}
-
-Test (md, pushing_back_without_a_noflush_suspend_is_an_error)
-{
-  struct mapped_device *md = rig_start (reg, "a", "0 16 probe disk 0 A");
-
-  probe.push_back = true;
-  cr_assert_eq (io_run (&md->bdev, BIO_WRITE, 0, 1, 'h'), -EIO);
-  rig_stop (md);
-}
-
-static int
-count_extents (struct extent_sink *sink, sector_t len, unsigned flags)
-{
-  return len == 16 && flags == 0 ? 0 : -EPROTO;
-}
-
-static void *
-extents_main (void *opaque)
-{
-  struct io *io = opaque;
-  struct extent_sink sink = { count_extents };
-
-  io->result = bdev_extents (io->bdev, 0, 16, &sink);
-  io->done = true;
-  return NULL;
-}
-
-Test (md, asking_for_extents_waits_for_the_resume)
-{
-  struct mapped_device *md = rig_start (reg, "a", "0 16 linear disk 0");
-  struct extent_sink sink = { count_extents };
-  struct io io = { .bdev = &md->bdev };
-
-  cr_assert_eq (bdev_extents (&md->bdev, 0, 17, &sink), -EIO);
-  rig_suspend (reg, "a");
-  cr_assert_eq (pthread_create (&io.thread, NULL, extents_main, &io), 0);
-  cr_assert (EVENTUALLY (rig_parked (md) == 1));
-  rig_resume (reg, "a");
   cr_assert_eq (io_join (&io), 0);
   rig_stop (md);
 }
@@ -660,16 +393,16 @@ Test (md, shutdown_lets_io_in_flight_end_but_not_for_ever)
 Test (md, shutdown_breaks_off_a_suspend_that_drains)
 {
   struct mapped_device *md = rig_start (reg, "a", "0 16 probe disk 0 A");
-  struct verb v;
+  struct rig_verb v;
   struct io io;
 
   probe.stalled = true;
   io_start (&io, &md->bdev, BIO_WRITE, 0, 1, 'x');
   cr_assert (EVENTUALLY (probe.waiting == 1));
-  verb_start (&v, suspend_main, "a", 0);
+  rig_verb_start (&v, reg, true, "a", 0);
   cr_assert (EVENTUALLY (rig_state (md) == MD_SUSPENDING));
   cr_assert (!registry_shutdown (reg, monotonic_ns () + 20000000));
-  cr_assert_eq (verb_join (&v), -ESHUTDOWN);
+  cr_assert_eq (rig_verb_join (&v), -ESHUTDOWN);
   probe.stalled = false;
   cr_assert_eq (io_join (&io), 0);
   dm_close (md);
@@ -743,11 +476,11 @@ static void *
 hammer_cancel (void *opaque)
 {
   while (!hammer_stop) {
-    struct verb v;
+    struct rig_verb v;
 
-    verb_start (&v, suspend_main, "a", DM_NOFLUSH_FLAG);
+    rig_verb_start (&v, reg, true, "a", DM_NOFLUSH_FLAG);
     dm_wait_cancel (&v.wait);
-    verb_join (&v);
+    rig_verb_join (&v);
     resume ("a");
   }
   return NULL;
