@@ -17,7 +17,7 @@ request_new (size_t size, const char *name)
   if (request == NULL)
     abort ();
   if (name)
-    strncpy (header.name, name, sizeof header.name);
+    memcpy (header.name, name, strnlen (name, sizeof header.name));
   memcpy (request, &header, size < sizeof header ? size : sizeof header);
   return (struct dm_ioctl *) request;
 }
@@ -40,7 +40,7 @@ request_add_target (struct dm_ioctl *request, uint64_t start, uint64_t len,
   spec->sector_start = start;
   spec->length = len;
   spec->next = (sizeof *spec + strlen (params) + 1 + 7) & ~7u;
-  strncpy (spec->target_type, type, sizeof spec->target_type);
+  memcpy (spec->target_type, type, strnlen (type, sizeof spec->target_type));
   strcpy ((char *) (spec + 1), params);
   request->target_count++;
 }
