@@ -125,18 +125,22 @@ struct loop_config {
 
 /* Bind the control socket, mode 0600, before the fork, so that errors are
  * seen: an existing socket nobody listens on is replaced, one that answers is
- * -EADDRINUSE.  Missing folders of the default path are made, mode 0700.
+ * -EADDRINUSE, anything else -EEXIST.  Folders of the path that are missing are
+ * made, mode 0700.  path is absolute and at most 107 bytes long.
  */
 int control_listen (const char *path, int *fd, struct message *msg);
 
-/* Start the loop thread (after the fork) on the listening fd (-1: none).  It
- * owns SIGHUP from now on.
+/* Start the loop thread (after the fork) on the listening fd (-1: none), which
+ * it takes over also on failure.  It owns SIGHUP from now on, which every other
+ * thread must have blocked.  What config points to must last until loop_stop.
  */
 int loop_start (const struct loop_config *config, int listen_fd,
                 struct message *msg);
 
-/* Break off all verbs and waiters, stop and join the thread, close and unlink
- * the socket.  Safe if never started.
+/* Break off all verbs, waiters and reloads, stop and join the thread, close and
+ * unlink the socket.  Blocks until the last verb has ended; what does not wait
+ * for anything is completed.  Safe if never started or already stopped, but not
+ * from two threads at once.
  */
 void loop_stop (void);
 

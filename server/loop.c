@@ -46,15 +46,11 @@ loop_end_if_idle (void)
  * SIGHUP.
  */
 
+/* It logs what comes of it by itself. */
 static void
 loop_reload_run (struct loop_job *job)
 {
-  struct message msg = { "" };
-  int r;
-
-  r = reload_run (loop.config.reload, NULL, &msg);
-  if (r < 0)
-    log_error ("reload: %s", message_is_set (&msg) ? msg.text : strerror (-r));
+  reload_run (loop.config.reload, NULL, NULL);
 }
 
 /* However many signals come during a reload, one more sees all that they could
@@ -100,6 +96,7 @@ static void
 loop_stop_here (struct loop_task *task)
 {
   loop.stopping = true;
+  reload_cancel (loop.config.reload);
   control_stop ();
   loop_end_if_idle ();
 }

@@ -22,13 +22,14 @@
 #include "common/protocol.h"
 #include "server/dm-core.h"
 #include "server/edge.h"
+#include "tests/lib/folder.h"
 #include "tests/lib/memdev.h"
 #include "tests/lib/request.h"
 
 #define MANY 1000
 
-static char folder[] = "/tmp/nbdm-test-control-XXXXXX";
-static char path[sizeof folder + 32];
+static struct folder folder;
+static char path[sizeof folder.path + 32];
 static struct registry *reg;
 static struct reload *reload;
 static struct memdev *mem;
@@ -44,44 +45,21 @@ block_hangup (void)
   pthread_sigmask (SIG_BLOCK, &set, NULL);
 }
 
-static int
-listen_at (const char *where)
-{
-  struct message msg = { "" };
-  int fd, r = control_listen (where, &fd, &msg);
-
-  cr_assert (r == 0 || msg.text[0], "%d without a message", r);
-  return r < 0 ? r : fd;
-}
-
 static void
 start (void)
 {
   struct loop_config config = { reg, reload, path };
-  int fd = listen_at (path);
+  int fd;
 
-  cr_assert_geq (fd, 0);
+  cr_assert_eq (control_listen (path, &fd, NULL), 0);
   cr_assert_eq (loop_start (&config, fd, NULL), 0);
-}
-
-static void
-setup_files (void)
-{
-  cr_assert_not_null (mkdtemp (folder));
-  snprintf (path, sizeof path, "%s/control", folder);
-}
-
-static void
-teardown_files (void)
-{
-  unlink (path);
-  rmdir (folder);
 }
 
 static void
 setup (void)
 {
-  setup_files ();
+  folder_make (&folder);
+  snprintf (path, sizeof path, "%s/control", folder.path);
   block_hangup ();
   reg = registry_new ();
   reload = reload_new (reg, NULL);
@@ -99,10 +77,9 @@ teardown (void)
   registry_free (reg);
   devices_remove (&mem->bdev);
   memdev_free (mem);
-  teardown_files ();
+  folder_remove (&folder);
 }
 
-TestSuite (listen, .init = setup_files, .fini = teardown_files, .timeout = 60);
 TestSuite (control, .init = setup, .fini = teardown, .timeout = 60);
 
 /* ------------------------------------------------------------------
@@ -259,7 +236,6 @@ write_slowly (void *opaque)
 static void
 begin_slow_write (void)
 {
-  make_device ("linear mem 0");
   mem->stalled = true;
   cr_assert_eq (pthread_create (&writer, NULL, write_slowly, NULL), 0);
   while (mem->waiting == 0)
@@ -288,56 +264,6 @@ is_suspended (void)
 /* ------------------------------------------------------------------
  * Where the socket is.
  */
-
-Test (listen, makes_a_private_socket_in_a_private_folder)
-{
-  char where[sizeof path + 8];
-  struct stat st;
-  int fd;
-
-  snprintf (where, sizeof where, "%s/x/y", folder);
-  fd = listen_at (where);
-  cr_assert_geq (fd, 0);
-  cr_assert_eq (stat (where, &st), 0);
-  cr_assert_eq (st.st_mode & 0777, 0600);
-  unlink (where);
-  *strrchr (where, '/') = '\0';
-  cr_assert_eq (stat (where, &st), 0);
-  cr_assert_eq (st.st_mode & 0777, 0700);
-  rmdir (where);
-  close (fd);
-}
-
-Test (listen, replaces_a_socket_that_nobody_listens_on)
-{
-  int fd = listen_at (path);
-
-  close (fd);
-  fd = listen_at (path);
-  cr_assert_geq (fd, 0);
-  cr_assert_eq (listen_at (path), -EADDRINUSE);
-  close (fd);
-}
-
-Test (listen, leaves_alone_what_is_no_socket)
-{
-  int fd = open (path, O_CREAT | O_WRONLY, 0600);
-
-  cr_assert_eq (listen_at (path), -EEXIST);
-  cr_assert_eq (access (path, F_OK), 0);
-  close (fd);
-}
-
-Test (listen, refuses_a_path_that_no_socket_can_have)
-{
-  char where[200];
-
-  memset (where, 'x', sizeof where - 1);
-  where[0] = '/';
-  where[sizeof where - 1] = '\0';
-  cr_assert_eq (listen_at (where), -ENAMETOOLONG);
-  cr_assert_eq (listen_at ("relative"), -EINVAL);
-}
 
 Test (control, the_socket_goes_with_the_loop)
 {
@@ -474,7 +400,7 @@ Test (control, another_user_is_turned_away)
 
   if (geteuid () != 0)
     cr_skip ("only root can try as another user");
-  cr_assert_eq (chmod (folder, 0755), 0);
+  cr_assert_eq (chmod (folder.path, 0755), 0);
   cr_assert_eq (chmod (path, 0666), 0);
   pid = fork ();
   if (pid == 0) {
@@ -497,6 +423,7 @@ Test (control, hanging_up_breaks_off_a_suspend)
 {
   int fd;
 
+  make_device ("linear mem 0");
   begin_slow_write ();
   fd = client ();
   send_named (fd, DM_DEV_SUSPEND_CMD, "a", DM_SUSPEND_FLAG);
@@ -514,6 +441,7 @@ Test (control, a_suspend_that_nobody_breaks_off_waits)
 {
   int fd;
 
+  make_device ("linear mem 0");
   begin_slow_write ();
   fd = client ();
   send_named (fd, DM_DEV_SUSPEND_CMD, "a", DM_SUSPEND_FLAG);
@@ -528,6 +456,7 @@ Test (control, the_end_breaks_off_whatever_waits)
 {
   int suspender, waiter;
 
+  make_device ("linear mem 0");
   begin_slow_write ();
   suspender = client ();
   waiter = client ();
@@ -543,12 +472,46 @@ Test (control, the_end_breaks_off_whatever_waits)
   close (waiter);
 }
 
+static void
+write_tables (const char *table)
+{
+  char text[128];
+
+  snprintf (text, sizeof text, "devices:\n  a:\n    table: %s\n", table);
+  folder_write (&folder, "tables.yaml", text);
+}
+
+Test (control, the_end_breaks_off_a_reload)
+{
+  char tables[sizeof path];
+  int fd;
+
+  snprintf (tables, sizeof tables, "%s/tables.yaml", folder.path);
+  loop_stop ();
+  reload_free (reload);
+  write_tables ("0 64 linear mem 0");
+  reload = reload_new (reg, tables);
+  cr_assert_eq (reload_run (reload, NULL, NULL), 0);
+  start ();
+  begin_slow_write ();
+  write_tables ("0 64 zero");
+  fd = client ();
+  send_frame (fd, NBDM_RELOAD, NULL, 0);
+  pause_ms (100);
+  loop_stop ();
+  cr_assert_eq (receive (fd, NULL, 0, NULL), -EINTR);
+  cr_assert_not (is_suspended ());
+  end_slow_write ();
+  close (fd);
+}
+
 Test (control, clients_do_not_wait_for_each_other)
 {
   struct nbdm_request frame = { NBDM_MAGIC, DM_VERSION_CMD, 400, 0 };
   int suspender, silent, deaf, i;
   uint64_t begin;
 
+  make_device ("linear mem 0");
   begin_slow_write ();
   suspender = client ();
   send_named (suspender, DM_DEV_SUSPEND_CMD, "a", DM_SUSPEND_FLAG);
