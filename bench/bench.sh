@@ -7,7 +7,7 @@
 #
 # Environment: RUNS (5), SECS a cell (2), SIZE_MB (1024), DIR for the data (a
 # new folder in /dev/shm), CELLS (all of the set).  Wants fio with the nbd
-# engine, nbdcopy, and this tree built: run it by `./run bench/bench.sh file`.
+# engine, nbdcopy, and this tree built in build/ (or RUN, its run script).
 #
 # Every run starts each server afresh; servers take turns, in an order that
 # rotates with the run.  A figure is IOPS (or copies of the device a second)
@@ -16,6 +16,7 @@
 set -euo pipefail
 
 RUNS=${RUNS:-5} SECS=${SECS:-2} SIZE_MB=${SIZE_MB:-1024}
+run=${RUN:-$(dirname "$0")/../build/run}
 set_name=${1:?usage: bench.sh file|upstream}
 work=$(mktemp -d /tmp/nbdm-bench.XXXXXX)
 data=${DIR:-$(mktemp -d /dev/shm/nbdm-bench.XXXXXX)}
@@ -23,11 +24,11 @@ pids=()
 
 stop_servers ()
 {
-  for p in "${pids[@]}"; do
-    kill "$p" 2>/dev/null || :
-    wait "$p" 2>/dev/null || :
-  done
+  # All before waiting for any: nbdkit does not end while it has a client.
+  for p in "${pids[@]}"; do kill "$p" 2>/dev/null || :; done
+  for p in "${pids[@]}"; do wait "$p" 2>/dev/null || :; done
   pids=()
+  rm -f "$work/s" "$work/up" # nbdkit leaves them behind
 }
 trap 'stop_servers; rm -rf "$work"; [ -n "${DIR:-}" ] || rm -rf "$data"' EXIT
 
@@ -56,7 +57,7 @@ serve ()
 
 sectors=$((SIZE_MB * 2048))
 uri="nbd+unix:///?socket=$sock"
-nbdm=(nbdkit -f -U "$sock" dm control=none export=disk)
+nbdm=("$run" nbdkit -f -U "$sock" dm control=none export=disk)
 
 # One function per subject: starts its server(s) and sets $uri.
 start_nbdkit-file () { serve "$uri" nbdkit -f -U "$sock" file "$data/disk"; }
