@@ -151,7 +151,8 @@ client_exchange (struct client *client, uint32_t command, struct frame *f)
 
   if (r == 0)
     r = client_send (client, f->data, f->bytes);
-  if (r == 0)
+  /* A server that turns us away says why before it hangs up. */
+  if (r == 0 || r == -EPIPE)
     r = client_receive_frame (client, f, &error);
   if (r == 0)
     return -(int) error;

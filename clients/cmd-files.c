@@ -8,6 +8,7 @@
 
 #include "common/cleanup.h"
 
+/* A report of a failure gives the reason itself. */
 static int
 print_server_text (struct session *s, enum nbdm_command command)
 {
@@ -18,8 +19,9 @@ print_server_text (struct session *s, enum nbdm_command command)
   session_connect (s);
   r = client_text (&s->client, command, &text, &message);
   if (text && *text)
-    printf ("%s%s", text, text[strlen (text) - 1] == '\n' ? "" : "\n");
-  if (r < 0)
+    fprintf (r < 0 ? stderr : stdout, "%s%s", text,
+             text[strlen (text) - 1] == '\n' ? "" : "\n");
+  else if (r < 0)
     print_message (message ? message : strerror (-r));
   return r;
 }

@@ -321,5 +321,7 @@ info_columns (struct session *s)
 int
 cmd_info (struct session *s)
 {
-  return s->options.columns ? info_columns (s) : device_each (s, true, info_one);
+  if (s->options.columns)
+    return info_columns (s);
+  return device_each (s, true, info_one);
 }

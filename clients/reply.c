@@ -139,8 +139,12 @@ int
 reply_deps_count (struct reply_walk *walk, uint32_t *count)
 {
   struct dm_target_deps deps;
-  int r = walk_read (walk, &deps, sizeof deps);
+  int r;
 
+  *count = walk->left = 0;
+  if (walk->bytes == 0)
+    return 0;
+  r = walk_read (walk, &deps, sizeof deps);
   if (r < 0)
     return r;
   *count = walk->left = deps.count;

@@ -54,7 +54,9 @@ struct reply_version {
 };
 int reply_next_version (struct reply_walk *walk, struct reply_version *version);
 
-/* DM_TABLE_DEPS: how many devices and, by next, each of them. */
+/* DM_TABLE_DEPS: how many devices (none where there is no table and so no
+ * record either) and, by next, each of them.
+ */
 int reply_deps_count (struct reply_walk *walk, uint32_t *count);
 int reply_next_dep (struct reply_walk *walk, uint64_t *dev);
 

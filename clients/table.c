@@ -139,6 +139,7 @@ read_text (const char *file, char **text)
   FILE *CLEANUP_FCLOSE opened = NULL;
   FILE *fp = stdin;
   size_t size = 0;
+  ssize_t len;
 
   if (file) {
     fp = opened = fopen (file, "re");
@@ -147,12 +148,20 @@ read_text (const char *file, char **text)
       return -errno;
     }
   }
-  if (getdelim (text, &size, '\0', fp) < 0 && ferror (fp)) {
-    fprintf (stderr, "Couldn't read '%s'.\n", file ? file : "stdin");
-    return -EIO;
-  }
-  if (*text == NULL)
+  len = getdelim (text, &size, '\0', fp);
+  if (len < 0) {
+    free (*text);
+    *text = NULL;
+    if (ferror (fp)) {
+      fprintf (stderr, "Couldn't read '%s'.\n", file ? file : "stdin");
+      return -EIO;
+    }
     *text = strdup ("");
+  }
+  else if ((*text)[len - 1] == '\0') {
+    fprintf (stderr, "'%s' is not text.\n", file ? file : "stdin");
+    return -EINVAL;
+  }
   return *text ? 0 : -ENOMEM;
 }
 
