@@ -18,5 +18,5 @@ check "$tmp/again.yaml" check=dump | cmp "$tmp/normal.yaml"
 start_nbdkit dm "$tmp/tables.yaml"
 check "$tmp/tables.yaml" check=true || echo "the files are locked"
 sed 's/linear 1.img/linaer 1.img/' "$tmp/tables.yaml" >"$tmp/bad.yaml"
-expect_fail check "$tmp/bad.yaml" check=true | grep -q 'bad.yaml:6'
+expect_fail check "$tmp/bad.yaml" check=true | grep -q 'bad.yaml:5'
 stop_nbdkit
