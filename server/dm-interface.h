@@ -71,7 +71,8 @@ struct dm_wait {
 
 void dm_wait_init (struct dm_wait *wait);
 void dm_wait_destroy (struct dm_wait *wait);
-void dm_wait_cancel (struct dm_wait *wait); /* from any thread; does not block */
+/* From any thread; does not block. */
+void dm_wait_cancel (struct dm_wait *wait);
 
 /* ------------------------------------------------------------------
  * Backings: names for things outside, from the table files.
@@ -165,7 +166,8 @@ int dm_device_suspend (struct registry *reg, const struct dm_ref *ref,
 /* Takes the inactive table live if there is one, suspending first if needed
  * (with these flags).  As in the kernel, limits that do not fit destroy the new
  * table and leave the device suspended with the old one; a failing preresume
- * leaves it suspended with the new one.  With DM_RESUME_ONLY (ours) the inactive table stays where it is.
+ * leaves it suspended with the new one.  With DM_RESUME_ONLY (ours) the
+ * inactive table stays where it is.
  */
 #define DM_RESUME_ONLY (1u << 31)
 int dm_device_resume (struct registry *reg, const struct dm_ref *ref,
