@@ -45,7 +45,7 @@ conn_serve (struct upstream_conn *conn)
 {
   int r;
 
-  if (conn->broken)
+  if (conn->trust == UPSTREAM_ENDING)
     return -ENOTCONN;
   conn->polling = true;
   r = upstream_poll (conn->h, conn->kick_fd, conn_silence_ms (conn));
@@ -112,8 +112,33 @@ conn_take_back (struct upstream_conn *conn)
   conn->retry_ns = now;
 }
 
+/* Stop leading. */
 static void
-conn_lost (struct upstream_conn *conn)
+conn_hand_on (struct upstream_conn *conn)
+{
+  struct upstream_waiter *waiter = NULL;
+  struct list *l;
+
+  latch_acquire (&conn->latch);
+  for (l = conn->requests.prev; l != &conn->requests && !waiter; l = l->prev) {
+    struct upstream_request *req =
+      container_of (l, struct upstream_request, link);
+
+    waiter = req->waiter;
+    req->waiter = NULL;
+  }
+  if (waiter)
+    waiter->lead = true;
+  else
+    conn->led = false;
+  latch_release (&conn->latch);
+  if (waiter)
+    sem_post (&waiter->sem);
+}
+
+/* Call as the leader. */
+static void
+conn_close (struct upstream_conn *conn)
 {
   latch_acquire (&conn->latch);
   conn->connected = false;
@@ -124,11 +149,43 @@ conn_lost (struct upstream_conn *conn)
   upstream_hang_up (conn->h);
   conn->h = NULL;
   conn_take_back (conn);
-  log_error ("%s: connection lost, I/O %s until it is back",
-             conn->up->bdev.name,
-             conn->up->options.reconnect ? "waits" : "fails");
   if (monotonic_ns () >= conn->give_up_ns)
     conn_fail_all (conn, EIO);
+}
+
+/* A connection that nobody uses has nobody to see that it should be closed.  It
+ * comes back when it is needed.
+ */
+static void
+conn_close_if_idle (struct upstream_conn *conn)
+{
+  bool idle;
+
+  latch_acquire (&conn->latch);
+  idle = conn->connected && !conn->led && list_empty (&conn->requests);
+  conn->led = conn->led || idle;
+  latch_release (&conn->latch);
+  if (!idle)
+    return;
+  conn_close (conn);
+  conn_hand_on (conn);
+}
+
+static void
+conn_lost (struct upstream_conn *conn)
+{
+  struct upstream *up = conn->up;
+  struct upstream_conn *other;
+
+  log_error ("%s: connection lost, I/O %s until it is back", up->bdev.name,
+             up->options.reconnect ? "waits" : "fails");
+  conn_close (conn);
+  for (other = up->conns; other < up->conns + up->nr_conns; other++) {
+    int fine = UPSTREAM_FINE;
+
+    atomic_compare_exchange_strong (&other->trust, &fine, UPSTREAM_SUSPECT);
+    conn_close_if_idle (other);
+  }
 }
 
 static struct upstream_request *
@@ -155,7 +212,7 @@ conn_resume (struct upstream_conn *conn, struct nbd_handle *h)
   struct upstream_request *req;
 
   conn->h = h;
-  conn->broken = false;
+  conn->trust = UPSTREAM_FINE;
   conn->replies_before = conn->replies;
   while ((req = conn_next_lost (conn)) != NULL) {
     request_issue (req);
@@ -244,30 +301,6 @@ conn_lead (struct upstream_conn *conn, const struct upstream_request *req)
   }
 }
 
-/* The leader's own request is done. */
-static void
-conn_hand_on (struct upstream_conn *conn)
-{
-  struct upstream_waiter *waiter = NULL;
-  struct list *l;
-
-  latch_acquire (&conn->latch);
-  for (l = conn->requests.prev; l != &conn->requests && !waiter; l = l->prev) {
-    struct upstream_request *req =
-      container_of (l, struct upstream_request, link);
-
-    waiter = req->waiter;
-    req->waiter = NULL;
-  }
-  if (waiter)
-    waiter->lead = true;
-  else
-    conn->led = false;
-  latch_release (&conn->latch);
-  if (waiter)
-    sem_post (&waiter->sem);
-}
-
 /* Returns true if the caller has to lead, false if the request is done.  Every
  * waiter that is entered is posted exactly once.
  */
@@ -343,6 +376,8 @@ conn_finish (struct upstream_request *req)
   if (!req->done && conn_follow (conn, req)) {
     conn_lead (conn, req);
     conn_hand_on (conn);
+    if (conn->trust != UPSTREAM_FINE)
+      conn_close_if_idle (conn);
   }
   conn->load--;
   return -req->error;

@@ -52,7 +52,7 @@ request_answered (void *opaque, int *error)
   int err = *error;
 
   if (err == ESHUTDOWN)
-    req->conn->broken = true;
+    req->conn->trust = UPSTREAM_ENDING;
   if (err == ENOTCONN || err == ESHUTDOWN)
     req->lost = true;
   else {

@@ -101,7 +101,17 @@ struct upstream_conn {
   atomic_uint load;        /* requests not yet finished */
   atomic_uint replies;     /* answers of any kind, ever */
   atomic_bool polling;     /* the leader sleeps, or is about to */
-  atomic_bool broken;      /* the server says it is going */
+  atomic_int trust;        /* enum upstream_trust */
+};
+
+/* A server that is ending may say so in answer to a request, or answer what it
+ * has begun and close; nbdkit then waits until the client has closed the other
+ * connections.
+ */
+enum upstream_trust {
+  UPSTREAM_FINE,
+  UPSTREAM_SUSPECT, /* another connection was lost: close when idle */
+  UPSTREAM_ENDING,  /* the server says it is going: close at once */
 };
 
 /* A thread that sleeps for one of its requests. */

@@ -19,7 +19,7 @@ struct bdev_options {
   uint64_t offset_bytes; /* file and upstream: a window of the device … */
   uint64_t size_bytes;   /* … 0: up to its end.  Multiples of 512 */
   unsigned connections;  /* upstream: how many for data, if the server likes
-                            several (multi-conn); 0: 1 */
+                            several (multi-conn); 0: 2 */
   unsigned reconnect;    /* upstream: how many seconds I/O waits for a broken
                             connection to come back; 0: fail with -EIO */
   unsigned timeout;      /* upstream: seconds to connect, 0: 10; if set, also

@@ -96,6 +96,14 @@ kill_peer (int sig)
   unlink (sock);
 }
 
+/* It is silent from now on. */
+static void
+stop_peer (void)
+{
+  kill (nbdkit, SIGSTOP);
+  waitpid (nbdkit, NULL, WUNTRACED);
+}
+
 static void
 set_up (void)
 {
@@ -661,7 +669,7 @@ Test (nbd, a_silent_server_is_given_up_after_the_timeout)
 
   options.timeout = 1;
   start_and_open (NULL);
-  kill (nbdkit, SIGSTOP);
+  stop_peer ();
   start = monotonic_ns ();
   cr_assert_eq (read_one (), -EIO);
   cr_assert_lt (seconds_since (start), 5);
@@ -696,7 +704,7 @@ Test (nbd, shutdown_ends_waiting_for_a_silent_server)
 {
   options.reconnect = 1000;
   start_and_open (NULL);
-  kill (nbdkit, SIGSTOP);
+  stop_peer ();
   shutdown_ends_a_wait ();
 }
 
@@ -729,4 +737,21 @@ Test (nbd, a_server_that_comes_back_read_only_is_not_the_same)
   kill_peer (SIGKILL);
   start_peer (args);
   cr_assert_eq (io (BIO_WRITE, 0, 0, 8, buffer), -EIO);
+}
+
+Test (nbd, no_idle_connection_keeps_a_server_from_ending)
+{
+  uint64_t start = monotonic_ns ();
+
+  options.reconnect = 10;
+  start_and_open (NULL);
+  cr_assert_str_eq (extents (0, 64), "Z64");
+  kill (nbdkit, SIGTERM);
+  sleep_ms (100);
+  hammers_start (); /* has the server say that it is ending */
+  kill_peer (SIGTERM);
+  cr_assert_lt (seconds_since (start), 5);
+  start_peer (NULL);
+  hammers_wait (5);
+  hammers_join (0);
 }
