@@ -12,7 +12,8 @@ packages_run="
 "
 packages_test="
   libcriterion-dev universal-ctags
-  python3 python3-libnbd python3-yaml qemu-utils fio gnutls-bin
+  python3 python3-libnbd qemu-utils fio gnutls-bin xz-utils
+  dmsetup nbd-client e2fsprogs iproute2
 "
 
 # have_package NAME

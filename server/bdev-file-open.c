@@ -60,7 +60,7 @@ file_probe_unmap (struct bdev_file *f, const struct stat *st)
   uint64_t unaligned[2] = { 1, 1 };
 
   f->can_dsync = f->can_punch = f->can_zero_range = f->writable;
-  if (!f->writable)
+  if (!f->writable || f->options.check)
     return;
   if (f->is_block)
     f->can_discard = ioctl (f->fd, BLKDISCARD, unaligned) == 0 ||
@@ -248,7 +248,7 @@ file_set_up (struct bdev_file *f, const char *path, struct message *msg)
   r = file_check (path, &st, msg);
   if (r == 0)
     r = file_open_fd (f, path, msg);
-  if (r == 0)
+  if (r == 0 && !f->options.check)
     r = inode_lock_acquire (f->fd, path, f->writable, &f->lock, msg);
   if (r < 0)
     return r;

@@ -25,6 +25,11 @@ struct bdev_options {
   unsigned timeout;      /* upstream: seconds to connect, 0: 10; if set, also
                             how long it may be silent while requests are under
                             way before it counts as lost */
+
+  /* Not from a table file: open only to see whether that works, beside
+   * whoever has the file locked.  Nothing will be written.
+   */
+  bool check;
 };
 
 /* Where the window of options lies in a device of device_bytes: its size, a

@@ -85,6 +85,7 @@ word_to_outside (struct dm_table *t, const char *name, const char *target,
   struct outside_key key = { .name = name, .target = target,
                              .options = *options, .writable = !t->readonly };
 
+  key.options.check = t->lookup && t->lookup->check;
   return outside_get (&key, &td->outside, msg);
 }
 

@@ -353,14 +353,8 @@ check_first_limits (struct mapped_device *md, struct dm_table *t,
                     struct message *msg)
 {
   struct queue_limits limits;
-  int r;
 
-  if (md->loaded)
-    return 0;
-  r = table_limits (t, NULL, &limits, msg);
-  if (r < 0)
-    message_prefix (msg, "Cannot calculate initial queue limits: ");
-  return r;
+  return md->loaded ? 0 : table_limits (t, NULL, &limits, msg);
 }
 
 static int

@@ -102,6 +102,7 @@ void registry_set_backings (struct registry *reg, struct dm_backings *b);
 struct dm_lookup {
   const struct dm_backings *backings; /* NULL: the registry's */
   const char *base_dir;  /* absolute; for relative paths.  NULL: refuse them */
+  bool check;            /* bdev_options.check for all that is opened */
 };
 
 /* ------------------------------------------------------------------
@@ -219,7 +220,7 @@ int dm_table_status (struct registry *reg, const struct dm_ref *ref,
                      struct dm_info *info, struct message *msg);
 
 /* The same as `dmsetup table` prints it, one line per target, each ending in a
- * newline; malloc'ed.
+ * newline; malloc'ed, NULL on failure.
  */
 int dm_table_text (struct registry *reg, const struct dm_ref *ref,
                    uint32_t flags, char **text, struct message *msg);

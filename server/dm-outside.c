@@ -43,7 +43,7 @@ outside_options_equal (const struct bdev_options *a,
   return a->readonly == b->readonly && a->direct == b->direct &&
     a->offset_bytes == b->offset_bytes && a->size_bytes == b->size_bytes &&
     a->connections == b->connections && a->reconnect == b->reconnect &&
-    a->timeout == b->timeout;
+    a->timeout == b->timeout && a->check == b->check;
 }
 
 static struct outside *

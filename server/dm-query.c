@@ -104,17 +104,21 @@ dm_table_text (struct registry *reg, const struct dm_ref *ref, uint32_t flags,
                char **text, struct message *msg)
 {
   size_t len;
-  FILE *fp = open_memstream (text, &len);
+  FILE *fp;
   int r;
 
+  *text = NULL;
+  fp = open_memstream (text, &len);
   if (fp == NULL)
     return -ENOMEM;
   r = dm_table_status (reg, ref, flags | DM_STATUS_TABLE_FLAG, print_line, fp,
                        NULL, msg);
   if (fclose (fp) != 0 && r == 0)
     r = -ENOMEM;
-  if (r < 0)
+  if (r < 0) {
     free (*text);
+    *text = NULL;
+  }
   return r;
 }
 

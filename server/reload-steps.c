@@ -138,7 +138,8 @@ reload_build (struct reload_walk *w, const struct config_device *device,
               struct message *msg)
 {
   struct dm_lookup lookup = { .backings = w->job->backings,
-                              .base_dir = device->base_dir };
+                              .base_dir = device->base_dir,
+                              .check = w->job->check };
   uint32_t flags = DM_LOAD_LATE_LIMITS;
   struct dm_target_line *lines = reload_make_lines (device);
   int r;
@@ -153,17 +154,6 @@ reload_build (struct reload_walk *w, const struct config_device *device,
   return r;
 }
 
-int
-reload_table_text (struct registry *reg, const char *name, uint32_t flags,
-                   char **text, struct message *msg)
-{
-  int r = dm_table_text (reg, DM_REF_NAME (name), flags, text, msg);
-
-  if (r < 0)
-    *text = NULL;
-  return r;
-}
-
 /* 1 if the inactive table has the text of the live one. */
 static int
 reload_compare (struct reload_walk *w, const char *name, struct message *msg)
@@ -171,11 +161,11 @@ reload_compare (struct reload_walk *w, const char *name, struct message *msg)
   struct registry *reg = w->job->registry;
   char *CLEANUP_FREE live = NULL;
   char *CLEANUP_FREE inactive = NULL;
-  int r = reload_table_text (reg, name, 0, &live, msg);
+  int r = dm_table_text (reg, DM_REF_NAME (name), 0, &live, msg);
 
   if (r == 0)
-    r = reload_table_text (reg, name, DM_QUERY_INACTIVE_TABLE_FLAG, &inactive,
-                           msg);
+    r = dm_table_text (reg, DM_REF_NAME (name), DM_QUERY_INACTIVE_TABLE_FLAG,
+                       &inactive, msg);
   return r < 0 ? r : strcmp (live, inactive) == 0;
 }
 
@@ -513,6 +503,8 @@ reload_carry_out (const struct reload_job *job, struct message *msg)
     reload_undo (&walk);
     return r;
   }
+  if (job->check)
+    return 0;
   reload_do_all (&walk, PLAN_SUSPEND, reload_drop_old, false, "clear");
   reload_do_all (&walk, PLAN_MESSAGE, reload_messages, false, "message");
   reload_do_all (&walk, PLAN_REMOVE, reload_remove, false, "remove");

@@ -31,6 +31,8 @@ struct reload_job {
                                    turned out to be what they are */
   struct dm_backings *backings; /* those of desired */
   struct reload_stop *stop;
+  bool check;                   /* of a scratch registry: lock no file, send no
+                                   message */
   FILE *report;                 /* a line per step, logged too; NULL: neither */
 };
 
@@ -38,12 +40,6 @@ struct reload_job {
  * msg is required, and empty.
  */
 int reload_carry_out (const struct reload_job *job, struct message *msg);
-
-/* dm_table_text, with *text NULL on failure.  flags: 0 for the live table, or
- * DM_QUERY_INACTIVE_TABLE_FLAG.
- */
-int reload_table_text (struct registry *reg, const char *name, uint32_t flags,
-                       char **text, struct message *msg);
 
 /* One line to report and log. */
 void reload_tell (FILE *report, const char *fmt, ...)

@@ -19,6 +19,7 @@
 struct reload {
   struct registry *registry;
   char *path;
+  bool check;              /* see struct reload_job */
   struct reload_stop stop;
 
   struct gate gate;        /* one reload at a time; guards texts, and writing
@@ -95,7 +96,8 @@ reload_is_untouched (struct reload *r, const struct config_device *device)
   char *CLEANUP_FREE now = NULL;
 
   return then &&
-    reload_table_text (r->registry, device->name, 0, &now, NULL) == 0 &&
+    dm_table_text (r->registry, DM_REF_NAME (device->name), 0, &now,
+                   NULL) == 0 &&
     strcmp (then, now) == 0;
 }
 
@@ -184,8 +186,8 @@ reload_remember (struct reload *r, struct config *desired,
   size_t i;
 
   for (i = 0; i < desired->nr_devices; i++)
-    reload_table_text (r->registry, desired->devices[i].name, 0, &texts[i],
-                       NULL);
+    dm_table_text (r->registry, DM_REF_NAME (desired->devices[i].name), 0,
+                   &texts[i], NULL);
   reload_free_texts (r->texts, r->config ? r->config->nr_devices : 0);
   r->texts = texts;
 
@@ -229,7 +231,7 @@ reload_apply (struct reload *r, const struct config *desired,
   struct dm_info *CLEANUP_FREE infos = NULL;
   struct plan plan = { 0 };
   struct reload_job job = { r->registry, desired, &plan, backings, &r->stop,
-                            report };
+                            r->check, report };
   size_t n;
   int result = dm_list (r->registry, &infos, &n);
 
@@ -389,6 +391,8 @@ reload_check_built (const struct config *desired, struct message *msg)
   struct dm_backings *backings = reload_make_backings (desired);
   int result = -ENOMEM;
 
+  if (scratch)
+    scratch->check = true;
   if (scratch && backings)
     result = reload_apply (scratch, desired, backings, NULL, msg);
   dm_backings_put (backings);

@@ -64,7 +64,6 @@ Test (verbs, the_first_load_checks_limits_and_later_ones_do_not)
   rig_create (reg, "a");
   cr_assert_eq (rig_try_load (reg, "a", "0 2000 linear disk 0", 0, &msg),
                 -EINVAL);
-  cr_assert (strstr (msg.text, "Cannot calculate initial queue limits"));
   cr_assert (strstr (msg.text, "disk too small for target"), "%s", msg.text);
   cr_assert_eq (rig_info (reg, "a").flags, 0);
   rig_load (reg, "a", "0 8 linear disk 0");
