@@ -14,6 +14,15 @@
 
 struct inode_lock;
 
+/* Everything happens on the caller's thread.  What does not change after the
+ * open needs no lock, so a read or write takes none; what is found out by use
+ * is a flag that only ever goes from true to false.
+ *
+ * The limits a kernel's block device would show: of a block device its own, of
+ * a file those of a loop device over it.  With O_DIRECT the logical block size
+ * is what the file system asks for (statx's STATX_DIOALIGN, Linux 6.1, else by
+ * trying), and memory that is not aligned for it is copied.
+ */
 struct bdev_file {
   struct block_device bdev;
   struct bdev_options options;
@@ -29,8 +38,10 @@ struct bdev_file {
   /* Assumed until the device has refused it, then false for ever. */
   atomic_bool can_discard, can_punch, can_zero_range, can_dsync;
 
-  /* A run of the file that was data when it was last looked at; empty if
-   * start == end.  The generation moves when we punch holes.
+  /* A run of the file that was data when it was last looked at, in bytes of
+   * the file; empty if start == end.  The generation moves when we punch holes,
+   * so that a look that was under way meanwhile is not kept.  The latch guards
+   * the three.
    */
   struct latch data_latch;
   off_t data_start, data_end;
@@ -43,7 +54,10 @@ file_of (struct block_device *bdev)
   return container_of (bdev, struct bdev_file, bdev);
 }
 
-/* bdev-file.c: the I/O path, block_device_ops.submit and .extents. */
+/* bdev-file.c: block_device_ops.submit and .extents.  Zeroes are never written:
+ * a range that can be neither punched nor zeroed is -EOPNOTSUPP, untouched.
+ * Extents come from SEEK_DATA and SEEK_HOLE; a block device is all data.
+ */
 int file_submit (struct block_device *bdev, struct bio *bio);
 int file_extents (struct block_device *bdev, sector_t sector, sector_t len,
                   struct extent_sink *sink);

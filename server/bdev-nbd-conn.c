@@ -153,19 +153,22 @@ conn_close (struct upstream_conn *conn)
     conn_fail_all (conn, EIO);
 }
 
-/* A connection that nobody uses has nobody to see that it should be closed.  It
+/* A connection that nobody leads has nobody to see that it should be closed.
+ * It may have been asked something by a thread that now waits for another one,
+ * so for the server to come back, which waits for this one to be closed.  It
  * comes back when it is needed.
  */
 static void
-conn_close_if_idle (struct upstream_conn *conn)
+conn_close_unled (struct upstream_conn *conn)
 {
-  bool idle;
+  bool close;
 
   latch_acquire (&conn->latch);
-  idle = conn->connected && !conn->led && list_empty (&conn->requests);
-  conn->led = conn->led || idle;
+  close = conn->connected && !conn->led &&
+    (list_empty (&conn->requests) || conn->up->options.reconnect);
+  conn->led = conn->led || close;
   latch_release (&conn->latch);
-  if (!idle)
+  if (!close)
     return;
   conn_close (conn);
   conn_hand_on (conn);
@@ -184,7 +187,7 @@ conn_lost (struct upstream_conn *conn)
     int fine = UPSTREAM_FINE;
 
     atomic_compare_exchange_strong (&other->trust, &fine, UPSTREAM_SUSPECT);
-    conn_close_if_idle (other);
+    conn_close_unled (other);
   }
 }
 
@@ -377,7 +380,7 @@ conn_finish (struct upstream_request *req)
     conn_lead (conn, req);
     conn_hand_on (conn);
     if (conn->trust != UPSTREAM_FINE)
-      conn_close_if_idle (conn);
+      conn_close_unled (conn);
   }
   conn->load--;
   return -req->error;

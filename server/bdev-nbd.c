@@ -195,8 +195,10 @@ upstream_extents (struct block_device *bdev, sector_t sector, sector_t len,
   struct upstream_request req;
   int r;
 
-  if (!up->can.extents)
-    return sink->add (sink, len, 0) < 0 ? -ENOMEM : 0;
+  if (!up->can.extents) {
+    r = sink->add (sink, len, 0);
+    return r < 0 ? r : 0;
+  }
   /* One command: the longest that is a multiple of any block size. */
   bio.len = bytes_to_sectors (UINT32_MAX - 65535);
   if (bio.len > len)

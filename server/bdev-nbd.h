@@ -110,7 +110,7 @@ struct upstream_conn {
  */
 enum upstream_trust {
   UPSTREAM_FINE,
-  UPSTREAM_SUSPECT, /* another connection was lost: close when idle */
+  UPSTREAM_SUSPECT, /* another was lost: close when nobody leads */
   UPSTREAM_ENDING,  /* the server says it is going: close at once */
 };
 

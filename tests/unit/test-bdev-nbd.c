@@ -239,28 +239,51 @@ seconds_since (uint64_t start_ns)
   return (monotonic_ns () - start_ns) / 1e9;
 }
 
-/* Threads that write and read back, each its own block, until told to stop. */
+/* Threads that write and read back, each its own blocks and several at once,
+ * until told to stop.
+ */
 #define NR_HAMMERS 8
+#define HAMMER_BIOS 4
 
 static struct hammer {
   pthread_t thread;
   atomic_uint rounds;
-  int error;
+  atomic_int error;
 } hammers[NR_HAMMERS];
 static atomic_bool hammers_stop;
+
+static int
+hammer_io (const struct hammer *h, enum bio_op op, char data[][8192])
+{
+  struct bio bios[HAMMER_BIOS];
+  int i, n, r = 0, result = 0;
+
+  for (n = 0; n < HAMMER_BIOS && r == 0; n++) {
+    bios[n] = (struct bio) { .op = op, .bdev = dev, .len = 16,
+                             .sector = (h - hammers) * 64 + n * 16,
+                             .data = data[n] };
+    r = dev->ops->start (dev, &bios[n]);
+    if (r < 0)
+      break;
+  }
+  for (i = 0; i < n; i++) {
+    result = dev->ops->finish (dev, &bios[i]);
+    r = r < 0 ? r : result;
+  }
+  return r;
+}
 
 static void *
 hammer_run (void *opaque)
 {
+  static __thread char data[HAMMER_BIOS][8192], got[HAMMER_BIOS][8192];
   struct hammer *h = opaque;
-  sector_t at = (h - hammers) * 64;
-  char data[8192], got[8192];
 
   while (!hammers_stop && h->error == 0) {
     memset (data, 'a' + h->rounds % 26, sizeof data);
-    h->error = io (BIO_WRITE, 0, at, 16, data);
+    h->error = hammer_io (h, BIO_WRITE, data);
     if (h->error == 0)
-      h->error = io (BIO_READ, 0, at, 16, got);
+      h->error = hammer_io (h, BIO_READ, got);
     if (h->error == 0 && memcmp (data, got, sizeof data) != 0)
       h->error = -EILSEQ;
     h->rounds++;
@@ -277,7 +300,7 @@ hammers_start (void)
     pthread_create (&hammers[i].thread, NULL, hammer_run, &hammers[i]);
 }
 
-/* Every one of them has done at least n more rounds. */
+/* Every one of them has done at least n more rounds, or failed. */
 static void
 hammers_wait (unsigned n)
 {
@@ -297,7 +320,7 @@ hammers_join (int error)
   hammers_stop = true;
   for (i = 0; i < NR_HAMMERS; i++) {
     pthread_join (hammers[i].thread, NULL);
-    cr_expect_eq (hammers[i].error, error, "%d", hammers[i].error);
+    cr_expect_eq ((int) hammers[i].error, error, "%d", hammers[i].error);
   }
 }
 
@@ -623,6 +646,7 @@ Test (nbd, without_reconnect_a_killed_server_is_eio_until_it_is_back)
   hammers_wait (20);
   start = monotonic_ns ();
   kill_peer (SIGKILL);
+  hammers_wait (1000000); /* until they fail */
   hammers_join (-EIO);
   cr_assert_eq (read_one (), -EIO);
   cr_assert_eq (read_one (), -EIO);
