@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* I/O threads against suspend, load, resume, rename, remove, all at once. */
 
-/* Usage: hammer [SECONDS [SEED]]
+/* Usage: hammer [SECONDS [SEED]]; 5 s, or $NBDM_HAMMER_SECONDS.
  *
  * Two kinds of devices.  "steady" ones keep the same data under every table
  * they are given: their I/O threads verify every byte, and no request may
@@ -352,7 +352,8 @@ release_all (void)
 int
 main (int argc, char *argv[])
 {
-  unsigned i, j, seconds = argc > 1 ? atoi (argv[1]) : 5;
+  const char *env = getenv ("NBDM_HAMMER_SECONDS");
+  unsigned i, j, seconds = argc > 1 ? atoi (argv[1]) : env ? atoi (env) : 5;
   static struct steady_io ios[STEADY][IO_THREADS];
   char name[16], table[64];
 
