@@ -45,7 +45,8 @@ struct registry *registry_new (void); /* NULL without memory */
 /* Ends every device as md_shutdown does, top-down, waiting at most until
  * deadline_ns (CLOCK_MONOTONIC) for what is in flight, then makes everything
  * that completed durable.  From then on every bio and verb fails with
- * -ESHUTDOWN.  Safe to call twice.  True if all I/O had ended.
+ * -ESHUTDOWN.  Safe to call twice.  True if all I/O had ended and is durable;
+ * what is not is logged.
  */
 bool registry_shutdown (struct registry *reg, uint64_t deadline_ns);
 

@@ -8,6 +8,7 @@
 
 #include "common/list.h"
 #include "common/lock.h"
+#include "common/log.h"
 #include "server/bdev.h"
 #include "server/dm-core.h"
 
@@ -303,7 +304,9 @@ devices_flush (void)
   int r, error = 0;
 
   for (o = outside_next (NULL); o; o = outside_next (o))
-    if (o->key.writable && (r = bdev_flush (o->bdev)) < 0)
+    if (o->key.writable && (r = bdev_flush (o->bdev)) < 0) {
+      log_error ("%s: could not be flushed: %s", o->bdev->name, strerror (-r));
       error = r;
+    }
   return error;
 }

@@ -214,5 +214,7 @@ registry_shutdown (struct registry *reg, uint64_t deadline_ns)
   for (i = 0; i < n; i++)
     md_put (mds[i]);
   free (mds);
+  if (!drained)
+    log_error ("requests are still under way: ending without them");
   return devices_flush () == 0 && drained;
 }

@@ -69,24 +69,21 @@ stop_watch (void *arg)
 {
   uint64_t deadline;
   pthread_t stopper;
-  bool drained;
+  bool orderly;
 
   stop_await_quit ();
   deadline = monotonic_ns () + stop.timeout_s * UINT64_C (1000000000);
-  drained = registry_shutdown (door.registry, deadline);
-  if (!drained)
-    log_error ("requests still under way after %u s: ending without them",
-               stop.timeout_s);
+  orderly = registry_shutdown (door.registry, deadline);
 
   /* On a thread of its own: a verb may sit in a connect that cannot be broken
    * off.
    */
   if (pthread_create (&stopper, NULL, stop_loop, NULL) != 0)
-    _exit (!drained);
+    _exit (!orderly);
   deadline = stop_hard_deadline (deadline);
   if (!stop_await_done (deadline) || !stop_await_done (deadline)) {
     log_info ("clients still connected: ending without them");
-    _exit (!drained);
+    _exit (!orderly);
   }
   pthread_join (stopper, NULL);
   return NULL;
