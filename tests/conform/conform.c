@@ -248,12 +248,14 @@ ASK (a_failing_allocation_leaks_nothing)
 ASK (a_failing_device_open_leaks_nothing)
 {
   CLEANUP_FREE char *line = example_line (type, 0, 0);
-  int n;
+  int n, r;
 
   for (n = 0; n < lower_devices (type); n++) {
     cr_assert_eq (dm_device_create (t.reg, "ex", "", 0, 0, NULL, NULL), 0);
     dmtest_hide (&t, n);
-    cr_expect_eq (dmtest_load (&t, "ex", line, 0), -ENODEV);
+    r = dmtest_load (&t, "ex", line, 0);
+    /* unstriped and dust have one errno for everything. */
+    cr_expect (r == -ENODEV || r == -EINVAL, "%d", r);
     cr_expect (strstr (t.msg.text, "Device lookup failed"), "%s", t.msg.text);
     dmtest_show (&t, n);
     remove_dev ("ex");
