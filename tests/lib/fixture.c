@@ -10,6 +10,7 @@
 
 #include <criterion/criterion.h>
 
+#include "common/args.h"
 #include "common/cleanup.h"
 
 void
@@ -100,6 +101,49 @@ fixture_status (struct fixture *f, unsigned index, enum dm_status_type type)
   ti->type->status (ti, type, 0, fp);
   fclose (fp);
   return text;
+}
+
+int
+fixture_message (struct fixture *f, const char *words, char **reply)
+{
+  struct dm_target *ti = f->table->targets[0];
+  char *CLEANUP_FREE copy = strdup (words);
+  char **CLEANUP_FREE argv = NULL;
+  struct args args;
+  size_t len;
+  FILE *fp = open_memstream (reply, &len);
+  int r;
+
+  if (copy == NULL || fp == NULL || args_split (copy, &args) < 0)
+    abort ();
+  argv = args.argv;
+  f->msg.text[0] = '\0';
+  ti->message = &f->msg;
+  r = ti->type->message (ti, &args, fp);
+  ti->message = NULL;
+  fclose (fp);
+  return r;
+}
+
+void
+fixture_answer (struct fixture *f, const char *words, const char *reply)
+{
+  char *CLEANUP_FREE text = NULL;
+
+  cr_expect_eq (fixture_message (f, words, &text), 0, "%s: %s", words,
+                f->msg.text);
+  cr_expect_str_eq (text, reply);
+}
+
+void
+fixture_refuse_message (struct fixture *f, const char *words,
+                        const char *error)
+{
+  char *CLEANUP_FREE text = NULL;
+
+  cr_expect_eq (fixture_message (f, words, &text), -EINVAL, "%s", words);
+  cr_expect_eq (strncmp (f->msg.text, error, strlen (error)), 0, "%s: %s",
+                words, f->msg.text);
 }
 
 void

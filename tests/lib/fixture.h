@@ -28,6 +28,18 @@ int fixture_load_readonly (struct fixture *f, const char *text);
 char *fixture_status (struct fixture *f, unsigned index,
                       enum dm_status_type type);
 
+/* Send a message to the first target.  *reply is malloc'ed, whatever comes of
+ * it.  0, or -errno with f->msg set.
+ */
+int fixture_message (struct fixture *f, const char *words, char **reply);
+
+/* Fails the running test unless the message is answered with reply, or is
+ * refused with EINVAL and a text that begins with error.
+ */
+void fixture_answer (struct fixture *f, const char *words, const char *reply);
+void fixture_refuse_message (struct fixture *f, const char *words,
+                             const char *error);
+
 /* Fails the running test unless the line is refused with err, and the text
  * after "vol: table line 1 (START LEN TYPE): " begins with message.
  */
