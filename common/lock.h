@@ -28,6 +28,7 @@ enum gate_rank {
   GATE_SUSPEND,     /* struct mapped_device.suspend_gate */
   GATE_CELL,        /* targets: one chunk or block of a device */
   GATE_COMMIT,      /* targets: one metadata commit at a time */
+  GATE_METADATA,    /* pdata: one write-out of dirty blocks at a time */
   GATE_DEVICE,      /* inside a bdev-*.c: reopening, reconnecting */
 };
 
