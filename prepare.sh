@@ -13,7 +13,7 @@ packages_run="
 packages_test="
   libcriterion-dev universal-ctags
   python3 python3-libnbd qemu-utils fio gnutls-bin xz-utils
-  dmsetup nbd-client e2fsprogs iproute2
+  dmsetup nbd-client e2fsprogs iproute2 thin-provisioning-tools
 "
 
 # have_package NAME

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Recorded metadata images: unpacking them, and their dumps. */
+
+#include "tests/lib/image.h"
+
+#include <criterion/criterion.h>
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/bytes.h"
+#include "common/crc32c.h"
+
+#define BLOCK 4096
+
+static const char *
+image_folder (void)
+{
+  static char folder[PATH_MAX];
+  const char *top = getenv ("top_srcdir");
+  char up[32] = "./";
+
+  snprintf (folder, sizeof folder, "%s/tests/fixtures/thin", top ? top : ".");
+  while (access (folder, R_OK) < 0 && strlen (up) + 4 < sizeof up) {
+    strcat (up, "../");
+    snprintf (folder, sizeof folder, "%stests/fixtures/thin", up);
+  }
+  return folder;
+}
+
+bool
+image_available (void)
+{
+  return system ("xz --version >/dev/null 2>&1") == 0;
+}
+
+FILE *
+image_open_text (const char *file)
+{
+  char command[PATH_MAX + 64];
+  FILE *fp;
+
+  snprintf (command, sizeof command, "xz -dc '%s/%s.xz'", image_folder (),
+            file);
+  fp = popen (command, "r");
+  cr_assert_not_null (fp);
+  return fp;
+}
+
+struct memdev *
+image_load (const char *name)
+{
+  static const char zeroes[BLOCK];
+  char file[128], block[BLOCK];
+  struct memdev *m;
+  size_t n, size = 0, limit = 256 << 20;
+  FILE *fp;
+
+  snprintf (file, sizeof file, "%s.img", name);
+  fp = image_open_text (file);
+  m = memdev_new (name, bytes_to_sectors (limit));
+  /* Zeroes are not copied, so that large images take little memory. */
+  while ((n = fread (block, 1, sizeof block, fp)) == sizeof block &&
+         size + n <= limit) {
+    if (memcmp (block, zeroes, sizeof block) != 0)
+      memcpy (m->data + size, block, sizeof block);
+    size += n;
+  }
+  cr_assert_eq (pclose (fp), 0, "cannot unpack %s", file);
+  cr_assert (size > 0 && size < limit);
+  m->bdev.size = bytes_to_sectors (size);
+  return m;
+}
+
+static int
+image_run_on (const char *path, const char *program)
+{
+  char command[PATH_MAX + 128];
+  int status;
+
+  snprintf (command, sizeof command,
+            "PATH=$PATH:/usr/sbin:/sbin; command -v %s >/dev/null || exit 99;"
+            " %s %s >/dev/null 2>%s.log || { cat %s.log >&2; exit 1; }",
+            program, program, path, path, path);
+  status = system (command);
+  snprintf (command, sizeof command, "%s.log", path);
+  unlink (command);
+  status = WIFEXITED (status) ? WEXITSTATUS (status) : 1;
+  return status == 99 ? -1 : status;
+}
+
+int
+image_run_tool (const struct memdev *m, const char *program)
+{
+  char path[] = "/var/tmp/nbdm-test-XXXXXX";
+  int fd = mkstemp (path), status;
+  size_t bytes = sectors_to_bytes (m->bdev.size);
+  ssize_t n;
+
+  cr_assert_geq (fd, 0);
+  n = write (fd, m->data, bytes);
+  close (fd);
+  cr_assert_eq ((size_t) n, bytes);
+  status = image_run_on (path, program);
+  unlink (path);
+  return status;
+}
+
+uint32_t
+image_block_salt (const char *block)
+{
+  le32 sum;
+
+  memcpy (&sum, block, sizeof sum);
+  return from_le32 (sum) ^ crc32c (~0u, block + 4, BLOCK - 4);
+}
+
+void
+image_reseal (char *block, uint32_t salt)
+{
+  le32 sum = to_le32 (salt ^ crc32c (~0u, block + 4, BLOCK - 4));
+
+  memcpy (block, &sum, sizeof sum);
+}

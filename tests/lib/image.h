@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Recorded metadata images: unpacking them, and their dumps. */
+
+#ifndef NBDM_IMAGE_H
+#define NBDM_IMAGE_H
+
+#include <stdio.h>
+
+#include "tests/lib/memdev.h"
+
+/* The files are in tests/fixtures/thin below $top_srcdir (or, when run by
+ * hand, below ".", ".." ... until found).  xz (Debian: xz-utils) unpacks them;
+ * the caller asks image_available first and skips without.
+ */
+bool image_available (void);
+
+/* NAME.img.xz as a device in memory; fails the test if it cannot be read. */
+struct memdev *image_load (const char *name);
+
+/* The text of FILE.xz; pclose it. */
+FILE *image_open_text (const char *file);
+
+/* Write a device's bytes to a new temporary file whose name is put in path,
+ * and run program on it.  The exit status; -1 if there is no such program.
+ */
+int image_run_tool (const struct memdev *m, const char *program);
+
+/* Recompute the checksum of a block of whatever kind it was before it was
+ * damaged: salt is the constant of the kind.
+ */
+uint32_t image_block_salt (const char *block);
+void image_reseal (char *block, uint32_t salt);
+
+#endif /* NBDM_IMAGE_H */
