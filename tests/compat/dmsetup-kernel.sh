@@ -1,18 +1,25 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# In the guest: dmsetup-commands on the kernel's device-mapper.
+# In the guest: lists of commands on the kernel's device-mapper.
 #
-# The normalised transcript goes to the file named by the argument.
+#   dmsetup-kernel.sh FOLDER LIST...
+#
+# The normalised transcript of LIST.sh goes to FOLDER/LIST.
 set -eu
 compat=$(cd "$(dirname "$0")" && pwd)
+folder=$1
+shift
 
-for module in dm-mod dm-zero dm-delay dm-flakey; do
+for module in dm-mod dm-zero dm-delay dm-flakey dm-unstripe dm-switch \
+    dm-dust dm-log-writes; do
     modprobe $module
 done
 modprobe brd rd_nr=2 rd_size=8192
-
-DMSETUP=dmsetup DEV0=/dev/ram0 DEV1=/dev/ram1 \
-    "$compat/dmsetup-commands.sh" >/dev/shm/transcript
 major=$(awk '$2 == "device-mapper" {print $1}' /proc/devices)
-"$compat/normalise" lower="$major:0" DEV0=/dev/ram0 DEV0=1:0 \
-    DEV1=/dev/ram1 DEV1=1:1 </dev/shm/transcript >"$1"
+
+for list in "$@"; do
+    DMSETUP=dmsetup DEV0=/dev/ram0 DEV1=/dev/ram1 \
+        "$compat/$list.sh" >/dev/shm/transcript
+    "$compat/normalise" lower="$major:0" DEV0=/dev/ram0 DEV0=1:0 \
+        DEV1=/dev/ram1 DEV1=1:1 </dev/shm/transcript >"$folder/$list"
+done

@@ -8,6 +8,11 @@ top_builddir=${abs_top_builddir:-$(cd "$compat/../.." && pwd)}
 tmp=$(readlink -f "$(mktemp -d)")
 pids=()
 
+# What is recorded of a kernel and asked of nbdm: LIST.sh makes the
+# transcript, LIST.kernel-6.1.txt is the kernel's.
+# shellcheck disable=SC2034
+command_lists=(dmsetup-commands targets-commands)
+
 clean_up ()
 {
     [ ${#pids[@]} = 0 ] || kill "${pids[@]}" 2>/dev/null || :
