@@ -8,6 +8,12 @@
 
 #include <linux/dm-ioctl.h>
 
+/* Mapped devices are DM_BLOCK_MAJOR:minor.  No driver of Linux has this major,
+ * so that no program takes another's device for one of ours (numbers up to 511
+ * are given out).
+ */
+#define DM_BLOCK_MAJOR 600
+
 /* A stream socket (Unix domain).  The client sends request frames and reads
  * one reply for each, in order; integers are in host order, since both ends are
  * on one machine.

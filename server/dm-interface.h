@@ -16,6 +16,7 @@
 #include "common/block-device.h"
 #include "common/list.h"
 #include "common/message.h"
+#include "common/protocol.h"
 #include "server/bdev.h"
 
 /* Every verb is what one ioctl of the kernel's interface 4.47 does:
@@ -29,11 +30,9 @@
 struct registry;
 struct mapped_device;
 
-/* Block majors for the numbers we show: no driver of Linux owns them.  Mapped
- * devices are DM_MAJOR:minor; files and upstreams get a number too, since
+/* Files and upstreams get a number as mapped devices do (DM_BLOCK_MAJOR), since
  * `deps` speaks in numbers.
  */
-#define DM_BLOCK_MAJOR 600
 #define BACKING_BLOCK_MAJOR 601
 #define DM_NUMBER(major, minor) ((uint32_t) (major) << 20 | (minor))
 
