@@ -17,7 +17,7 @@
 /* One run of the program. */
 struct run {
   const char *log_path, *target; /* target NULL: only show */
-  const char *to_mark, *check;
+  const char *from_mark, *to_mark, *check;
   uint64_t from, to;             /* the first and the last entry */
   unsigned check_at;             /* enum wlog_flags */
 
@@ -139,26 +139,40 @@ run_entry (struct run *run, const struct wlog_entry *entry,
   return 0;
 }
 
-/* Find the mark, before anything is changed: run->to becomes its entry. */
+/* The number of the next entry with this mark. */
 static int
-run_find_mark (struct run *run, struct message *msg)
+run_find_mark (struct run *run, const char *mark, uint64_t *nr,
+               struct message *msg)
 {
   struct wlog_entry entry;
   bool found = false;
-  int r;
+  int r = 1;
 
-  while (!found && (r = wlog_next (&run->log, &entry, msg)) > 0) {
-    found = entry.nr >= run->from && entry.mark &&
-      strcmp (entry.mark, run->to_mark) == 0;
+  while (!found && r > 0) {
+    r = wlog_next (&run->log, &entry, msg);
+    found = r > 0 && entry.nr >= run->from && entry.mark &&
+      strcmp (entry.mark, mark) == 0;
     wlog_entry_reset (&entry);
   }
-  if (!found && r == 0)
-    return message_set (msg, ENOENT, "no mark '%s'", run->to_mark);
-  if (!found)
-    return r;
-  run->to = run->log.nr;
+  if (found)
+    *nr = run->log.nr;
+  return found || r < 0 ? r : message_set (msg, ENOENT, "no mark '%s'", mark);
+}
+
+/* From marks to numbers, before anything is changed. */
+static int
+run_find_marks (struct run *run, struct message *msg)
+{
+  int r = 0;
+
+  if (run->from_mark) {
+    r = run_find_mark (run, run->from_mark, &run->from, msg);
+    run->from++;
+  }
+  if (r >= 0 && run->to_mark)
+    r = run_find_mark (run, run->to_mark, &run->to, msg);
   wlog_rewind (&run->log);
-  return 0;
+  return r < 0 ? r : 0;
 }
 
 static int
@@ -221,8 +235,7 @@ run_program (struct run *run)
 
   if (r < 0)
     return complain (run->log_path, &msg);
-  if (run->to_mark)
-    r = run_find_mark (run, &msg);
+  r = run_find_marks (run, &msg);
   if (r == 0 && run->target)
     r = run_replay (run);
   else if (r == 0) {
@@ -239,10 +252,11 @@ run_program (struct run *run)
 static void __attribute__ ((noreturn))
 usage (FILE *out)
 {
-  fputs ("usage: nbdm-logreplay [--from=N] [--to=N | --to-mark=TEXT] LOG\n"
+  fputs ("usage: nbdm-logreplay [RANGE] LOG\n"
          "       nbdm-logreplay --replay=TARGET [--check=COMMAND "
          "[--check-at=KIND[,KIND...]]]\n"
-         "                      [--from=N] [--to=N | --to-mark=TEXT] LOG\n",
+         "                      [RANGE] LOG\n"
+         "RANGE: [--from=N | --from-mark=TEXT] [--to=N | --to-mark=TEXT]\n",
          out);
   exit (out == stdout ? EXIT_SUCCESS : EXIT_FAILURE);
 }
@@ -278,12 +292,13 @@ parse_kinds (char *words, unsigned *out)
   }
 }
 
-enum option_id { OPT_REPLAY = 256, OPT_FROM, OPT_TO, OPT_TO_MARK, OPT_CHECK,
-                 OPT_CHECK_AT, OPT_HELP, OPT_VERSION };
+enum option_id { OPT_REPLAY = 256, OPT_FROM, OPT_FROM_MARK, OPT_TO,
+                 OPT_TO_MARK, OPT_CHECK, OPT_CHECK_AT, OPT_HELP, OPT_VERSION };
 
 static const struct option long_options[] = {
   { "replay", required_argument, NULL, OPT_REPLAY },
   { "from", required_argument, NULL, OPT_FROM },
+  { "from-mark", required_argument, NULL, OPT_FROM_MARK },
   { "to", required_argument, NULL, OPT_TO },
   { "to-mark", required_argument, NULL, OPT_TO_MARK },
   { "check", required_argument, NULL, OPT_CHECK },
@@ -299,6 +314,7 @@ parse_option (struct run *run, int option)
   switch (option) {
   case OPT_REPLAY: run->target = optarg; break;
   case OPT_FROM: parse_number ("from", optarg, &run->from); break;
+  case OPT_FROM_MARK: run->from_mark = optarg; break;
   case OPT_TO: parse_number ("to", optarg, &run->to); break;
   case OPT_TO_MARK: run->to_mark = optarg; break;
   case OPT_CHECK: run->check = optarg; break;
@@ -320,6 +336,7 @@ main (int argc, char **argv)
   while ((option = getopt_long (argc, argv, "", long_options, NULL)) != -1)
     parse_option (&run, option);
   if (optind + 1 != argc || (run.check && run.target == NULL) ||
+      (run.from_mark && run.from != 1) ||
       (run.to_mark && run.to != UINT64_MAX))
     usage (stderr);
   run.log_path = argv[optind];
