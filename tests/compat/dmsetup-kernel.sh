@@ -20,6 +20,10 @@ major=$(awk '$2 == "device-mapper" {print $1}' /proc/devices)
 for list in "$@"; do
     DMSETUP=dmsetup DEV0=/dev/ram0 DEV1=/dev/ram1 \
         "$compat/$list.sh" >/dev/shm/transcript
-    "$compat/normalise" lower="$major:0" DEV0=/dev/ram0 DEV0=1:0 \
+    names=(lower="$major:0")
+    [ "$list" != dmsetup-more-commands ] ||
+        names=(MAJ="$major" "${names[@]}" zero="$major:1" middle="$major:2"
+               upper="$major:3")
+    "$compat/normalise" "${names[@]}" DEV0=/dev/ram0 DEV0=1:0 \
         DEV1=/dev/ram1 DEV1=1:1 </dev/shm/transcript >"$folder/$list"
 done

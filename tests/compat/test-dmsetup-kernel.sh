@@ -7,9 +7,9 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 skip_without dmsetup
 
-UML_SHARE=$tmp "$compat/umlrun" "$compat/dmsetup-kernel.sh" "$tmp" \
-    "${command_lists[@]}"
-for list in "${command_lists[@]}"; do
+lists=("${command_lists[@]}" dmsetup-more-commands)
+UML_SHARE=$tmp "$compat/umlrun" "$compat/dmsetup-kernel.sh" "$tmp" "${lists[@]}"
+for list in "${lists[@]}"; do
     recorded=$compat/$list.kernel-6.1.txt
     [ -z "${RECORD:-}" ] || cp "$tmp/$list" "$recorded"
     diff -u "$recorded" "$tmp/$list" ||
