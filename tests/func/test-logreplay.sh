@@ -59,7 +59,11 @@ list='# 11 entries, blocks of 512 bytes
 same "$list" logreplay
 same "$(sed -n '1p;4,5p' <<<"$list")" logreplay --from=3 --to=4
 same "$(sed -n '1p;6,10p' <<<"$list")" logreplay --from=5 --to-mark=$'t\001o'
+same "$(sed -n '1p;6,10p' <<<"$list")" \
+     logreplay --from-mark=one --to-mark=$'t\001o'
 same "nbdm-logreplay: $log: no mark 'two'" logreplay --to-mark=two
+same "nbdm-logreplay: $log: no mark 'one'" \
+     logreplay --from-mark=$'t\001o' --to-mark=one
 
 # To the end of the log: what is on the device.
 same '11 entries replayed' logreplay --replay="$tmp/copy"
