@@ -11,6 +11,7 @@ trap - EXIT
 
 mib=128
 mnt=$tmp/mnt
+export tmp
 
 logreplay ()
 {
@@ -84,13 +85,13 @@ check_replay ()
 {
     rm -f "$tmp/again"
     truncate -s ${mib}M "$tmp/again"
-    logreplay --replay="$tmp/again" --to-mark=made $log
+    logreplay --replay="$tmp/again" --to-mark=made "$log"
     # shellcheck disable=SC2016
-    tmp=$tmp logreplay --replay="$tmp/again" --from-mark=made --check='
+    logreplay --replay="$tmp/again" --from-mark=made --check='
         cp --sparse=always "$tmp/again" "$tmp/copy"
         e2fsck -fp "$tmp/copy" >"$tmp/e2fsck" || [ $? = 1 ] ||
-            { cat "$tmp/e2fsck"; false; }' $log
-    cmp "$tmp/again" $data || fail "another $data came of the log"
+            { cat "$tmp/e2fsck"; false; }' "$log"
+    cmp "$tmp/again" "$data" || fail "another $data came of the log"
 }
 
 modprobe nbd
