@@ -205,10 +205,11 @@ Test (switch, a_discard_that_fails_in_part_goes_on_and_fails)
   cr_expect_eq (c->counts[BIO_DISCARD], 1);
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* which ends a program that asks for so much */
 /* 2^52 regions would be 2^54 bytes if they were written down. */
 Test (switch, a_map_too_large_is_refused)
 {
-  f.msg.text[0] = '\0';
   fixture_refuse (&f, "0 4503599627370496 switch 1 1 0 a 0", ENOMEM,
                   "Cannot allocate region table");
 }
+#endif
