@@ -21,8 +21,9 @@ Test (dm_target, types_have_the_kernels_versions)
 {
   static const struct { const char *name; unsigned version[3]; } types[] = {
     { "delay", { 1, 3, 0 } },     { "dust", { 1, 0, 0 } },
-    { "error", { 1, 5, 0 } },     { "flakey", { 1, 5, 0 } },
-    { "linear", { 1, 4, 0 } },    { "striped", { 1, 6, 0 } },
+    { "ebs", { 1, 0, 1 } },       { "error", { 1, 5, 0 } },
+    { "flakey", { 1, 5, 0 } },    { "linear", { 1, 4, 0 } },
+    { "log-writes", { 1, 1, 0 } }, { "striped", { 1, 6, 0 } },
     { "switch", { 1, 1, 0 } },    { "unstriped", { 1, 1, 0 } },
     { "zero", { 1, 1, 0 } },
   };
