@@ -27,10 +27,9 @@ done < <(LC_ALL=C.UTF-8 grep -nE $'^.{81}|\t' "${files[@]}" | cut -d: -f1,2)
 
 mapfile -t program < <(printf '%s\n' "${files[@]}" | grep -v '^tests/')
 
-# Functions of the program: "lines file:line name", longest first.
+# Functions of the program, static ones too: "lines file:line name", longest first.
 functions=$(ctags --languages=C --langmap=C:.c.h --kinds-C=f --fields=+ne \
-                  --extras=-F -f - \
-                  "${program[@]}" |
+                  -f - "${program[@]}" |
   awk -F '\t' '{
     line = end = 0
     for (i = 4; i <= NF; i++) {
