@@ -149,6 +149,7 @@ conn_close (struct upstream_conn *conn)
   upstream_hang_up (conn->h);
   conn->h = NULL;
   conn_take_back (conn);
+  conn->told = false;
   if (monotonic_ns () >= conn->give_up_ns)
     conn_fail_all (conn, EIO);
 }
@@ -263,7 +264,11 @@ conn_try (struct upstream_conn *conn)
     conn_resume (conn, h);
     return;
   }
-  log_debug ("%s: %s", conn->up->bdev.name, msg.text);
+  if (conn->told)
+    log_debug ("%s: %s", conn->up->bdev.name, msg.text);
+  else
+    log_info ("%s: not back yet: %s", conn->up->bdev.name, msg.text);
+  conn->told = true;
   now = monotonic_ns ();
   latch_acquire (&conn->latch);
   conn_put_off (conn, now);

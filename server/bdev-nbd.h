@@ -94,6 +94,7 @@ struct upstream_conn {
 
   struct nbd_handle *h;    /* changed by the leader while not connected and
                               nobody is issuing */
+  bool told;               /* the leader's: why the first attempt failed */
   unsigned pause_ms;       /* the leader's: before the next attempt */
   unsigned replies_before; /* the leader's: replies when it connected */
 
