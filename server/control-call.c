@@ -20,6 +20,17 @@ control_drop_buffer (struct connection *conn)
   conn->call.length = conn->buffer_size = 0;
 }
 
+static int
+control_dump (struct reload *reload, char **text, struct message *msg)
+{
+  int r = reload_dump (reload, text);
+
+  if (r == -EILSEQ)
+    message_set (msg, EILSEQ, "a name or path is not UTF-8, so YAML cannot "
+                 "hold it");
+  return r;
+}
+
 /* Our own commands: their payload is text. */
 static int
 control_run_text (struct connection *conn, char **text)
@@ -33,7 +44,7 @@ control_run_text (struct connection *conn, char **text)
   case NBDM_RELOAD_STATUS:
     return reload_status (reload, text, msg);
   case NBDM_DUMP:
-    return reload_dump (reload, text);
+    return control_dump (reload, text, msg);
   default:
     return message_set (msg, ENOTTY, "unknown command %u",
                         conn->call.command);

@@ -136,8 +136,7 @@ export_open (int readonly)
   }
   r = dm_open (door.registry, name, &h->md, &msg);
   if (r < 0) {
-    nbdkit_error ("%s: %s", name,
-                  message_is_set (&msg) ? msg.text : strerror (-r));
+    nbdkit_error ("%s", message_is_set (&msg) ? msg.text : strerror (-r));
     free (h);
     return NULL;
   }
