@@ -105,4 +105,4 @@ umount "$mnt"
 fsck.ext4 -fn /dev/nbd0 || fail "the filesystem is not clean"
 no_errors
 nbd-client -d /dev/nbd0
-nbdmsetup remove disk
+nbdmsetup remove --retry disk
