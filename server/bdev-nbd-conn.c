@@ -50,6 +50,7 @@ conn_serve (struct upstream_conn *conn)
   conn->polling = true;
   r = upstream_poll (conn->h, conn->kick_fd, conn_silence_ms (conn));
   conn->polling = false;
+  requests_wake ();
   return r;
 }
 
@@ -147,6 +148,7 @@ conn_close (struct upstream_conn *conn)
   while (conn->issuing > 0)
     sched_yield ();
   upstream_hang_up (conn->h);
+  requests_wake ();
   conn->h = NULL;
   conn_take_back (conn);
   conn->told = false;
@@ -220,6 +222,7 @@ conn_resume (struct upstream_conn *conn, struct nbd_handle *h)
   conn->replies_before = conn->replies;
   while ((req = conn_next_lost (conn)) != NULL) {
     request_issue (req);
+    requests_wake ();
     if (nbd_aio_get_direction (h) == 0)
       return; /* dead already */
   }
@@ -372,6 +375,7 @@ conn_start (struct upstream_conn *conn, struct upstream_request *req,
   if (connected) {
     request_issue (req);
     conn->issuing--;
+    requests_wake ();
   }
   return 0;
 }

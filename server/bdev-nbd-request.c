@@ -13,6 +13,20 @@
 #define REQUEST_MAX_DATA_BYTES (32u << 20)
 #define REQUEST_MAX_RANGE_BYTES (UINT32_MAX - 65535)
 
+/* Whom this thread has to wake, linked by next. */
+static __thread struct upstream_waiter *request_waiters;
+
+void
+requests_wake (void)
+{
+  struct upstream_waiter *waiter;
+
+  while ((waiter = request_waiters) != NULL) {
+    request_waiters = waiter->next;
+    sem_post (&waiter->sem);
+  }
+}
+
 /* All commands of the request have ended.  After done is set it is not ours
  * any more.
  */
@@ -30,8 +44,10 @@ request_complete (struct upstream_request *req)
     req->done = true;
   }
   latch_release (&conn->latch);
-  if (waiter)
-    sem_post (&waiter->sem);
+  if (waiter) {
+    waiter->next = request_waiters;
+    request_waiters = waiter;
+  }
 }
 
 static void
@@ -149,7 +165,6 @@ request_issue (struct upstream_request *req)
   struct bio *bio = req->bio;
   uint64_t bytes = sectors_to_bytes (bio->len), skip = 0, n = bytes;
   uint64_t max = request_max_bytes (req);
-  unsigned direction;
 
   if (!sectors_in_range (bio->sector, bio->len,
                          bdev_size (&conn->up->bdev))) {
@@ -172,11 +187,11 @@ request_issue (struct upstream_request *req)
     skip += n;
     n = bytes - skip;
   } while (n > 0);
-  /* The leader does not know that there is more to send, or nothing more to
-   * wait for.
+  /* A leader that sleeps does not know that there is more to send, or nothing
+   * more to wait for.
    */
-  direction = nbd_aio_get_direction (conn->h);
-  if (direction != LIBNBD_AIO_DIRECTION_READ && conn->polling)
+  if (conn->polling &&
+      nbd_aio_get_direction (conn->h) != LIBNBD_AIO_DIRECTION_READ)
     conn_kick (conn);
   request_put (req);
 }

@@ -119,6 +119,7 @@ enum upstream_trust {
 struct upstream_waiter {
   sem_t sem;
   bool lead;               /* woken to lead, not because it is done */
+  struct upstream_waiter *next; /* for requests_wake */
 };
 
 /* What a block status request brings back: pairs of a length in bytes and
@@ -152,6 +153,13 @@ struct upstream_request {
  * down with it when it dies becomes lost, not done.
  */
 void request_issue (struct upstream_request *req);
+
+/* Wake the threads whose requests were completed on this one.  Call after
+ * everything that may complete some (issuing, polling, hanging up): not done on
+ * the spot, because the handle is locked there, and who wakes up on this CPU
+ * would make all others wait for it.
+ */
+void requests_wake (void);
 
 /* structured: see struct upstream_dial.  Does not connect. */
 int conn_init (struct upstream_conn *conn, struct upstream *up,
