@@ -18,6 +18,12 @@
 #define UPSTREAM_CONNECTIONS 2
 #define UPSTREAM_MAX_CONNECTIONS 64
 
+/* More than a socket takes at once (sectors), and how many of those share a
+ * connection before another is used.
+ */
+#define UPSTREAM_LARGE bytes_to_sectors (256 * 1024)
+#define UPSTREAM_LARGE_TOGETHER 8
+
 static struct upstream *
 upstream_of (struct block_device *bdev)
 {
@@ -29,15 +35,19 @@ upstream_of (struct block_device *bdev)
  */
 
 /* The connection with the least to do; all are equal if there are several
- * (can.multi_conn).
+ * (can.multi_conn).  Large data goes over one as long as it has few requests:
+ * what several threads of the server copy at once evicts each other's from the
+ * caches.
  */
 static struct upstream_conn *
-upstream_pick (struct upstream *up)
+upstream_pick (struct upstream *up, const struct bio *bio)
 {
   struct upstream_conn *best = &up->conns[up->first_data_conn], *conn;
+  bool large = bio_has_data (bio) && bio->len >= UPSTREAM_LARGE;
+  unsigned step = large ? UPSTREAM_LARGE_TOGETHER : 1;
 
   for (conn = best + 1; conn < up->conns + up->nr_conns; conn++)
-    if (conn->load < best->load)
+    if (conn->load / step < best->load / step)
       best = conn;
   return best;
 }
@@ -87,7 +97,7 @@ upstream_begin (struct upstream *up, struct upstream_request *req,
     *req = (struct upstream_request) { .bio = bio, .done = true };
     return 0;
   }
-  return conn_start (upstream_pick (up), req, bio, NULL);
+  return conn_start (upstream_pick (up, bio), req, bio, NULL);
 }
 
 /* For an errno of the server's. */
