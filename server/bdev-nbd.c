@@ -85,6 +85,21 @@ upstream_is_no_op (const struct upstream *up, const struct bio *bio)
   return bio->op == BIO_PREFETCH && !up->can.cache;
 }
 
+/* A connection that is lost and not tried again yet refuses; the server may be
+ * back all the same, and on another one.
+ */
+static int
+upstream_issue (struct upstream *up, struct upstream_request *req,
+                struct bio *bio)
+{
+  struct upstream_conn *conn = &up->conns[up->first_data_conn];
+  int r = conn_start (upstream_pick (up, bio), req, bio, NULL);
+
+  for (; r == -EIO && conn < up->conns + up->nr_conns; conn++)
+    r = conn_start (conn, req, bio, NULL);
+  return r;
+}
+
 static int
 upstream_begin (struct upstream *up, struct upstream_request *req,
                 struct bio *bio)
@@ -97,7 +112,7 @@ upstream_begin (struct upstream *up, struct upstream_request *req,
     *req = (struct upstream_request) { .bio = bio, .done = true };
     return 0;
   }
-  return conn_start (upstream_pick (up, bio), req, bio, NULL);
+  return upstream_issue (up, req, bio);
 }
 
 /* For an errno of the server's. */

@@ -164,7 +164,10 @@ stop_nbdkit
 tables ', timeout: 3'
 start_nbdkit dm "$tmp/tables.yaml"
 fails_under STOP "timeout of 3 s, stopped"
-kill -CONT "$upstream"
+# nbdkit before 1.34 can abort when it finds that a client has left.
+kill -KILL "$upstream"
+wait_for "$upstream" || :
+start_upstream
 works_again
 stop_nbdkit
 
