@@ -29,7 +29,7 @@
 #define SLICE (SIZE / IO_THREADS)
 
 static struct dmtest t;
-static atomic_bool stop;
+static atomic_bool stop, controls_ended;
 static atomic_ulong nr_io, nr_verbs, nr_wrong;
 static unsigned seed = 1;
 
@@ -230,7 +230,7 @@ watchdog_thread (void *opaque)
 {
   unsigned i;
 
-  for (; !stop; usleep (5000))
+  for (; !controls_ended; usleep (5000))
     for (i = 0; i < CHURN_THREADS; i++) {
       ACQUIRE_LATCH_FOR_SCOPE (&watched[i].latch);
       if (watched[i].wait && monotonic_ns () - watched[i].since_ns > 20000000)
@@ -325,17 +325,31 @@ churn_control_thread (void *opaque)
   return NULL;
 }
 
-static pthread_t threads[64];
-static unsigned nr_threads;
+struct crew {
+  pthread_t threads[32];
+  unsigned n;
+};
+
+static struct crew controls, others;
 
 static void
-start (void *(*fn) (void *), void *arg)
+start (struct crew *crew, void *(*fn) (void *), void *arg)
 {
-  if (pthread_create (&threads[nr_threads++], NULL, fn, arg) != 0)
+  if (pthread_create (&crew->threads[crew->n++], NULL, fn, arg) != 0)
     abort ();
 }
 
-/* Nobody may stay parked at a suspended device when the threads are to end. */
+static void
+join (struct crew *crew)
+{
+  unsigned i;
+
+  for (i = 0; i < crew->n; i++)
+    pthread_join (crew->threads[i], NULL);
+}
+
+/* Nobody may stay parked at a device that nobody suspends or resumes any more.
+ */
 static void
 release_all (void)
 {
@@ -373,24 +387,24 @@ main (int argc, char *argv[])
                                  .rng = { seed + i * IO_THREADS + j } };
       if (dm_open (t.reg, name, &io->md, NULL) < 0)
         abort ();
-      start (steady_io_thread, io);
+      start (&others, steady_io_thread, io);
     }
-    start (steady_control_thread, (void *) (uintptr_t) i);
+    start (&controls, steady_control_thread, (void *) (uintptr_t) i);
   }
   for (i = 0; i < IO_THREADS; i++)
-    start (churn_io_thread, (void *) (uintptr_t) i);
+    start (&others, churn_io_thread, (void *) (uintptr_t) i);
   for (i = 0; i < CHURN_THREADS; i++) {
     latch_init (&watched[i].latch);
-    start (churn_control_thread, (void *) (uintptr_t) i);
+    start (&controls, churn_control_thread, (void *) (uintptr_t) i);
   }
-  start (watchdog_thread, NULL);
+  start (&others, watchdog_thread, NULL);
 
   sleep (seconds);
   stop = true;
-  for (i = 0; i < 100; i++, usleep (10000))
-    release_all ();
-  for (i = 0; i < nr_threads; i++)
-    pthread_join (threads[i], NULL);
+  join (&controls);
+  controls_ended = true;
+  release_all ();
+  join (&others);
   for (i = 0; i < STEADY; i++)
     for (j = 0; j < IO_THREADS; j++)
       dm_close (ios[i][j].md);
