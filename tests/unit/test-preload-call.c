@@ -25,7 +25,7 @@ static struct server {
   char folder[32];
   struct sockaddr_un address;
   struct nbdm_reply head;
-  char body[4096];
+  _Alignas (8) char body[4096];
   size_t body_bytes;        /* that are sent, whatever head says */
   struct nbdm_request seen; /* the last one */
   pthread_t thread;
