@@ -48,6 +48,11 @@ struct bio {
    */
   unsigned target_bio_nr;
 
+  /* Advice to a device with several ways to send: what comes over one way goes
+   * on over one way.  0 unless the submitter knows better.
+   */
+  unsigned lane;
+
   void *cookie;                /* the target's, from map to end_io */
   uintptr_t device_private[8]; /* the device's, from start to finish */
 };

@@ -19,7 +19,7 @@
 
 static struct {
   struct latch latch;
-  struct list handles; /* guarded by latch */
+  struct list handles; /* by ascending lane; guarded by latch */
 } exports = { LATCH_INIT, LIST_HEAD_INIT (exports.handles) };
 
 /* ------------------------------------------------------------------
@@ -116,6 +116,22 @@ export_wanted (void)
   return name && *name ? name : export_default (0, 0);
 }
 
+/* Enter the handle with the lowest lane that is free. */
+static void
+export_enter (struct handle *new)
+{
+  ACQUIRE_LATCH_FOR_SCOPE (&exports.latch);
+  struct handle *h;
+
+  new->lane = 0;
+  list_for_each (h, &exports.handles, link) {
+    if (h->lane != new->lane)
+      break;
+    new->lane++;
+  }
+  list_add_tail (&h->link, &new->link);
+}
+
 static void *
 export_open (int readonly)
 {
@@ -141,8 +157,7 @@ export_open (int readonly)
     return NULL;
   }
   h->bdev = dm_block_device (h->md);
-  ACQUIRE_LATCH_FOR_SCOPE (&exports.latch);
-  list_add_tail (&exports.handles, &h->link);
+  export_enter (h);
   return h;
 }
 

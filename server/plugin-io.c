@@ -53,14 +53,15 @@ static inline int
 io_submit (void *handle, enum bio_op op, unsigned flags, const void *data,
            uint32_t count, uint64_t offset)
 {
-  struct block_device *bdev = ((struct handle *) handle)->bdev;
-  struct bio bio = { .op = op, .flags = flags, .bdev = bdev,
+  struct handle *h = handle;
+  struct bio bio = { .op = op, .flags = flags, .bdev = h->bdev,
                      .sector = bytes_to_sectors (offset),
-                     .len = bytes_to_sectors (count), .data = (char *) data };
+                     .len = bytes_to_sectors (count), .data = (char *) data,
+                     .lane = h->lane };
 
   if ((offset | count) % SECTOR_SIZE != 0)
     return -EINVAL;
-  return bdev_submit (bdev, &bio);
+  return bdev_submit (h->bdev, &bio);
 }
 
 static unsigned

@@ -40,6 +40,7 @@ struct handle {
   struct list link;
   struct mapped_device *md;
   struct block_device *bdev; /* md's */
+  unsigned lane;             /* of its bios: a small number, no other's */
 };
 
 /* Enter the callbacks into nbdkit's table. */

@@ -213,6 +213,7 @@ hammer_io (const struct hammer *h, enum bio_op op, char data[][8192])
   for (n = 0; n < HAMMER_BIOS && r == 0; n++) {
     bios[n] = (struct bio) { .op = op, .bdev = peer.dev, .len = 16,
                              .sector = (h - hammers) * 64 + n * 16,
+                             .lane = h - hammers,
                              .data = data[n] };
     r = peer.dev->ops->start (peer.dev, &bios[n]);
     if (r < 0)

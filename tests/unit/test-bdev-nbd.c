@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "server/bdev-nbd.h"
 #include "tests/lib/peer.h"
 
 #define MIB (1024 * 1024)
@@ -164,6 +165,30 @@ Test (nbd, many_threads_share_several_connections)
   hammers_wait (200);
   cr_assert_eq (bdev_flush (peer.dev), 0);
   hammers_join (0);
+}
+
+/* conns[0] is asked for extents; lanes 0 and 2 share conns[1]. */
+Test (nbd, a_lane_keeps_to_its_connection)
+{
+  static const unsigned lanes[] = { 0, 1, 1, 2, 1 };
+  struct upstream *up;
+  unsigned i, before[3];
+
+  peer.options.connections = 2;
+  peer_start_and_open (NULL);
+  up = container_of (peer.dev, struct upstream, bdev);
+  cr_assert_eq (up->nr_conns, 3);
+  for (i = 0; i < 3; i++)
+    before[i] = up->conns[i].replies;
+  for (i = 0; i < sizeof lanes / sizeof lanes[0]; i++) {
+    struct bio bio = { .op = BIO_READ, .bdev = peer.dev, .len = 8,
+                       .data = buffer, .lane = lanes[i] };
+
+    cr_assert_eq (bdev_submit (peer.dev, &bio), 0);
+  }
+  cr_expect_eq (up->conns[0].replies - before[0], 0);
+  cr_expect_eq (up->conns[1].replies - before[1], 2);
+  cr_expect_eq (up->conns[2].replies - before[2], 3);
 }
 
 Test (nbd, a_device_opened_before_a_fork_works_after_it)
