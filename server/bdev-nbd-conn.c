@@ -22,6 +22,15 @@
 
 #define NS_PER_MS UINT64_C (1000000)
 
+/* How long a thread that is alone looks at the socket before it sleeps.  About
+ * what going to sleep and waking up cost: a server on this host has mostly
+ * answered by then (15 % more requests at depth 1; longer gains no more).  For
+ * one that never has, so many attempts in a row, and then one in so many.
+ */
+#define CONN_SPIN_NS 25000
+#define CONN_SPIN_ATTEMPTS 16
+#define CONN_SPIN_RARELY 64
+
 /* ------------------------------------------------------------------
  * The leader: a connection that works.
  */
@@ -36,6 +45,42 @@ conn_silence_ms (const struct upstream_conn *conn)
   return seconds > 0 && seconds < INT_MAX / 1000 ? (int) seconds * 1000 : -1;
 }
 
+/* Only one request is under way in the whole device.  Else there are threads
+ * enough that want the CPU.
+ */
+static bool
+conn_is_alone (const struct upstream_conn *conn)
+{
+  const struct upstream *up = conn->up;
+  const struct upstream_conn *other;
+  unsigned load = 0;
+
+  for (other = up->conns; other < up->conns + up->nr_conns && load < 2; other++)
+    load += other->load;
+  return load == 1;
+}
+
+static bool
+conn_may_spin (struct upstream_conn *conn)
+{
+  return conn_is_alone (conn) &&
+    (conn->spin_misses < CONN_SPIN_ATTEMPTS ||
+     conn->spin_misses++ % CONN_SPIN_RARELY == 0);
+}
+
+static int
+conn_spin (struct upstream_conn *conn)
+{
+  uint64_t end = monotonic_ns () + CONN_SPIN_NS;
+  int r;
+
+  do
+    r = upstream_poll (conn->h, conn->kick_fd, 0);
+  while (r == -ETIMEDOUT && monotonic_ns () < end);
+  conn->spin_misses = r == -ETIMEDOUT ? conn->spin_misses + 1 : 0;
+  return r;
+}
+
 /* Wait for the socket once.  libnbd is never asked to read unless there is
  * something: while it waits for an answer that has not begun to arrive it sends
  * nothing, not even the rest of a command (1.14).
@@ -43,12 +88,15 @@ conn_silence_ms (const struct upstream_conn *conn)
 static int
 conn_serve (struct upstream_conn *conn)
 {
-  int r;
+  int r = -ETIMEDOUT;
 
   if (conn->trust == UPSTREAM_ENDING)
     return -ENOTCONN;
   conn->polling = true;
-  r = upstream_poll (conn->h, conn->kick_fd, conn_silence_ms (conn));
+  if (conn_may_spin (conn))
+    r = conn_spin (conn);
+  if (r == -ETIMEDOUT)
+    r = upstream_poll (conn->h, conn->kick_fd, conn_silence_ms (conn));
   conn->polling = false;
   requests_wake ();
   return r;

@@ -62,7 +62,8 @@ int upstream_poll (struct nbd_handle *h, int kick_fd, int timeout_ms);
  * otherwise it sleeps.  When the leader's own request is done it hands the
  * role to the thread that joined last: the one that can be expected to stay
  * longest.  So a single request costs no thread switch, and no thread exists
- * for the connection.
+ * for the connection.  A leader that is alone looks for the answer for some
+ * microseconds before it sleeps.
  *
  * Losing the connection: requests that were not answered stay on the list, new
  * ones join them.  The leader connects again, with growing pauses, issues them
@@ -97,6 +98,7 @@ struct upstream_conn {
   bool told;               /* the leader's: why the first attempt failed */
   unsigned pause_ms;       /* the leader's: before the next attempt */
   unsigned replies_before; /* the leader's: replies when it connected */
+  unsigned spin_misses;    /* the leader's: answers that did not come soon */
 
   atomic_uint issuing;     /* threads that use h and are not the leader */
   atomic_uint load;        /* requests not yet finished */
