@@ -1,23 +1,30 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# bench.sh FILE | UPSTREAM …: compare us with a peer, interleaved, by medians.
+# bench.sh SET: compare us with peers, interleaved, by medians.
 #
 #   bench/bench.sh file      linear and striped over files : nbdkit file
 #   bench/bench.sh upstream  an upstream export            : nbdkit nbd
 #
 # Environment: RUNS (5), SECS a cell (2), SIZE_MB (1024), DIR for the data (a
-# new folder in /dev/shm), CELLS (all of the set).  Wants fio with the nbd
-# engine, nbdcopy, and this tree built in build/ (or RUN, its run script).
+# new folder in /dev/shm), CELLS (all of the set), SUBJECTS (all), KEEP (a file
+# for the single figures).  Wants fio with the nbd engine, nbdcopy, and this
+# tree built in build/ (or RUN, its run script).
 #
 # Every run starts each server afresh; servers take turns, in an order that
 # rotates with the run.  A figure is IOPS (or copies of the device a second)
 # and the CPU time of all server processes per request, read from /proc.  The
 # table shows medians, and ratios to the reference, which is the first subject.
+#
+# bench/set-NAME.sh is the set: it names $subjects and $cells, makes what all
+# runs share, and has a function start_SUBJECT CELL that starts the server(s)
+# at $sock with what the cell begins with.  A subject without a cell of its own
+# says so in skip_SUBJECT CELL.
 set -euo pipefail
 
 RUNS=${RUNS:-5} SECS=${SECS:-2} SIZE_MB=${SIZE_MB:-1024}
-run=${RUN:-$(dirname "$0")/../build/run}
-set_name=${1:?usage: bench.sh file|upstream}
+here=$(dirname "$0")
+run=${RUN:-$here/../build/run}
+set_name=${1:?usage: bench.sh SET}
 work=$(mktemp -d /tmp/nbdm-bench.XXXXXX)
 data=${DIR:-$(mktemp -d /dev/shm/nbdm-bench.XXXXXX)}
 pids=()
@@ -37,7 +44,7 @@ up=$work/up
 
 wait_ready ()
 {
-  for _ in $(seq 100); do
+  for _ in $(seq 200); do
     nbdinfo --size "$1" >/dev/null 2>&1 && return
     sleep 0.05
   done
@@ -57,47 +64,18 @@ serve ()
 
 sectors=$((SIZE_MB * 2048))
 uri="nbd+unix:///?socket=$sock"
-nbdm=("$run" nbdkit -f -U "$sock" dm control=none export=disk)
-
-# One function per subject: starts its server(s) and sets $uri.
+nbdm=("$run" nbdkit -f -U "$sock" dm "control=$work/control" export=disk)
 start_nbdkit-file () { serve "$uri" nbdkit -f -U "$sock" file "$data/disk"; }
-start_nbdm-linear ()
-{
-  printf 'devices:\n  disk:\n    table: 0 %d linear %s 0\n' \
-    $sectors "$data/disk" >"$work/t.yaml"
-  serve "$uri" "${nbdm[@]}" "$work/t.yaml"
-}
-start_nbdm-striped ()
-{
-  printf 'devices:\n  disk:\n    table: 0 %d striped 4 128 %s 0 %s 0 %s 0 %s 0\n' \
-    $sectors "$data/"{s1,s2,s3,s4} >"$work/t.yaml"
-  serve "$uri" "${nbdm[@]}" "$work/t.yaml"
-}
-start_upstream ()
-{
-  serve "nbd+unix:///?socket=$up" \
-    nbdkit -f -U "$up" --filter=noextents file "$data/disk"
-}
-start_nbdkit-nbd ()
-{
-  start_upstream
-  serve "$uri" nbdkit -f -U "$sock" nbd socket="$up"
-}
-start_nbdm-upstream ()
-{
-  start_upstream
-  printf 'devices:\n  disk:\n    table: "0 %d linear nbd+unix:///?socket=%s 0"\n' \
-    $sectors "$up" >"$work/t.yaml"
-  serve "$uri" "${nbdm[@]}" "$work/t.yaml"
-}
+control () { "$run" nbdmsetup --control "$work/control" "$@" >>"$work/log"; }
 
-case $set_name in
-  file) subjects="nbdkit-file nbdm-linear nbdm-striped" ;;
-  upstream) subjects="nbdkit-nbd nbdm-upstream" ;;
-  *) echo "bench: unknown set $set_name" >&2; exit 1 ;;
-esac
-cells=${CELLS:-r4k-q1-j1 r4k-q1-j4 r4k-q16-j1 r4k-q16-j4 w4k-q1-j4 w4k-q16-j4 \
-r1m-q4-j1 w1m-q4-j1 copy-r copy-w}
+# random FILE MIB
+random () { dd if=/dev/urandom of="$1" bs=1M count="$2" status=none; }
+
+[ -f "$here/set-$set_name.sh" ] ||
+  { echo "bench: unknown set $set_name" >&2; exit 1; }
+. "$here/set-$set_name.sh"
+cells=${CELLS:-$cells}
+subjects=${SUBJECTS:-$subjects}
 
 # CPU ticks of the servers so far, children not counted (they have none).
 ticks ()
@@ -111,21 +89,34 @@ ticks ()
 }
 
 # fio_cell CELL: prints the number of requests and the seconds.
+#
+# A cell is KIND-qDEPTH-jCLIENTS.  wnew, break: one write of 4 KiB in each 64
+# KiB, all over the device once; wflush: a flush after every 32 requests.
 fio_cell ()
 {
-  local rw kb q j mode
+  local mode q j kb=4 args=(--time_based "--runtime=$SECS" --norandommap)
   IFS=- read -r mode q j <<<"$1"
+  j=${j#j}
   case $mode in
-    r4k) rw=randread kb=4 ;; w4k) rw=randwrite kb=4 ;;
-    r1m) rw=read kb=1024 ;; w1m) rw=write kb=1024 ;;
+    r4k) args+=(--rw=randread) ;;
+    w4k) args+=(--rw=randwrite) ;;
+    wflush) args+=(--rw=randwrite --fsync=32) ;;
+    wnew | break)
+      args=(--rw=write:60k "--size=$((SIZE_MB / j))M"
+            "--io_size=$((SIZE_MB / j / 16))M"
+            "--offset_increment=$((SIZE_MB / j))M") ;;
+    r1m) kb=1024 args+=(--rw=read) ;;
+    w1m) kb=1024 args+=(--rw=write) ;;
+    *) echo "bench: unknown cell $1" >&2; exit 1 ;;
   esac
-  # Field 6 and 47 of a terse line are the KiB read and written.
-  fio --name=cell --ioengine=nbd --uri="$uri" --rw=$rw --bs=${kb}k \
-    --iodepth="${q#q}" --numjobs="${j#j}" --thread --size="${SIZE_MB}M" \
-    --time_based --runtime="$SECS" --group_reporting --randrepeat=0 \
-    --norandommap --output-format=terse --terse-version=3 2>>"$work/log" |
-    awk -F';' -v kb=$kb -v secs="$SECS" \
-      '/^3;/ { print ($6 + $47) / kb, secs }'
+  # Field 6 and 47 of a terse line are the KiB read and written, 9 and 50 the
+  # milliseconds.
+  fio --name=cell --ioengine=nbd --uri="$uri" --bs=${kb}k "--size=${SIZE_MB}M" \
+    --iodepth="${q#q}" --numjobs="$j" --thread "${args[@]}" \
+    --group_reporting --randrepeat=0 \
+    --output-format=terse --terse-version=3 2>>"$work/log" |
+    awk -F';' -v kb=$kb \
+      '/^3;/ { print ($6 + $47) / kb, ($9 > $50 ? $9 : $50) / 1000 }'
 }
 
 # copy_cell CELL: the same for one pass of nbdcopy, 256 KiB counted as one.
@@ -152,25 +143,21 @@ run_cell ()
       t / hz * 1e6 / $1 }' <<<"$result" >>"$work/figures"
 }
 
-for f in disk disk.src; do
-  dd if=/dev/urandom of="$data/$f" bs=1M count="$SIZE_MB" status=none
-done
-for i in 1 2 3 4; do
-  dd if="$data/disk" of="$data/s$i" bs=1M count=$((SIZE_MB / 4)) status=none
-done
+skips () { declare -F "skip_$1" >/dev/null && "skip_$1" "$2"; }
 
 : >"$work/figures"
 order=($subjects)
-for run in $(seq "$RUNS"); do
+for n in $(seq "$RUNS"); do
   for cell in $cells; do
     for subject in "${order[@]}"; do
-      "start_$subject"
+      skips "$subject" "$cell" && continue
+      "start_$subject" "$cell"
       run_cell "$cell" "$subject"
       stop_servers
     done
     order=("${order[@]:1}" "${order[0]}")
   done
-  echo "bench: run $run of $RUNS done" >&2
+  echo "bench: run $n of $RUNS done" >&2
 done
 [ -z "${KEEP:-}" ] || cp "$work/figures" "$KEEP"
 
@@ -179,6 +166,7 @@ echo "| cell | subject | IOPS | ratio | server µs/request | ratio |"
 echo "|---|---|---|---|---|---|"
 for cell in $cells; do
   for subject in $subjects; do
+    skips "$subject" "$cell" && continue
     grep "^$cell $subject " "$work/figures" | awk '
       function median (a, n,  i, j, t) {
         for (i = 2; i <= n; i++)
