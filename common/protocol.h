@@ -96,8 +96,8 @@ enum nbdm_command {
    * nbdm_group.  Reply text: a line per step.  Suspended are upper devices
    * before those they stand on, resumed in the reverse order; devices that are
    * so already stay so whatever comes.  A resume takes inactive tables live as
-   * DM_DEV_SUSPEND_CMD does, but on an error the old ones are put back (a device
-   * that never had one keeps the new one, suspended).
+   * DM_DEV_SUSPEND_CMD does, but on an error the old ones are put back (a
+   * device that never had one keeps the new one, suspended).
    */
   NBDM_SUSPEND_GROUP = 0x106,
   NBDM_RESUME_GROUP = 0x107,

@@ -15,6 +15,8 @@
 #include "common/list.h"
 #include "common/lock.h"
 #include "common/message.h"
+#include "common/numbers.h"
+#include "common/tree.h"
 #include "server/device-mapper.h"
 #include "server/dm-interface.h"
 
@@ -91,8 +93,8 @@ struct mapped_device {
   uint32_t minor;
 
   /* --- guarded by registry.latch --- */
-  struct list link;            /* registry.devices, ascending by name */
-  struct list number_link;     /* registry.numbers, until it is freed */
+  struct tree_node by_name, by_uuid, by_minor; /* in the registry's trees */
+  struct list idle_link;       /* registry.idle, if not open */
   char name[DM_NAME_LEN];
   char uuid[DM_UUID_LEN];      /* "" for none */
   bool listed;                 /* its name is in the registry */
@@ -100,8 +102,10 @@ struct mapped_device {
   int open_count;              /* openers: connections and upper tables */
   bool deleting, deferred_remove;
   struct list lower_edges;     /* struct md_edge: what its tables opened */
-  unsigned depth;              /* of the stack from here down, and in which */
-  uint64_t walk;               /* walk over the edges that was found out */
+  struct list upper_edges;     /* and by which devices' tables it is open */
+  unsigned depth;              /* of the stack from here down, 1 … */
+  unsigned nr_below[MD_MAX_DEPTH + 2]; /* lower edges, by that depth */
+  uint64_t walk;               /* the last one up that came by */
 
   /* --- the gate.  live, queue_limits and readonly change only while nothing
    * is in flight, so a bio that is counted reads them without a lock --- */
@@ -139,16 +143,20 @@ struct mapped_device {
 
 /* A table of upper has md open (guarded by registry.latch). */
 struct md_edge {
-  struct list link;            /* upper->lower_edges */
-  struct mapped_device *lower;
+  struct list lower_link;      /* upper->lower_edges */
+  struct list upper_link;      /* lower->upper_edges */
+  struct mapped_device *lower, *upper;
 };
 
 struct registry {
   struct latch latch;
   pthread_cond_t put;          /* some md.holders went down */
-  struct list devices;         /* struct mapped_device, ascending by name */
-  struct list numbers;         /* every one that exists, ascending by minor */
+  struct tree by_name, by_uuid, by_minor; /* every device that is listed */
+  size_t nr_devices;           /* how many these are */
+  struct list idle;            /* those of them that nobody has open */
+  struct numbers numbers;      /* of every device that exists */
   uint64_t walk;               /* counts walks over the edges */
+  unsigned nr_too_deep;        /* devices with a depth over the maximum */
   atomic_uint event_nr;        /* the global one, for poll */
   atomic_bool dying;
   void (*poll_event) (void *opaque); /* called after event_nr moved */
@@ -502,6 +510,11 @@ int registry_remove (struct registry *reg, struct mapped_device *md,
 struct mapped_device *registry_claim (struct mapped_device *md);
 void registry_destroy_claimed (struct mapped_device *md);
 
+/* The device that has left the registry is about to be freed: its number can
+ * be another's from now on.
+ */
+void registry_forget (struct mapped_device *md);
+
 /* Remove what is not open until nothing more goes; deferred: mark the rest.
  * Returns how many are left.
  */
@@ -526,14 +539,17 @@ int registry_set_uuid (struct registry *reg, const char *name,
 
 /* Open for a connection (upper NULL) or for a table of upper: -ENXIO while it
  * is being deleted, -ELOOP if upper would come to stand on itself or the stack
- * would be deeper than MD_MAX_DEPTH.  Every open is closed once, with the same
- * upper.  Closing may remove the device (deferred remove): no gate or latch may
- * be held.
+ * would be deeper than MD_MAX_DEPTH.  Every open is closed once, with the edge
+ * that it put into *edge (NULL for a connection).  Closing may remove the
+ * device (deferred remove): no gate or latch may be held.
+ *
+ * O(1) but for what has to be told that its depth has changed.
  */
 int registry_open (struct registry *reg, struct mapped_device *md,
-                   struct mapped_device *upper, struct message *msg);
+                   struct mapped_device *upper, struct md_edge **edge,
+                   struct message *msg);
 void registry_close (struct registry *reg, struct mapped_device *md,
-                     struct mapped_device *upper);
+                     struct md_edge *edge);
 
 /* A snapshot of all devices, each held, ascending by name; the caller puts each
  * and frees the array.  0 or -ENOMEM.

@@ -16,7 +16,8 @@
 struct table_dev {
   struct dm_dev dev;
   struct list link;          /* dm_table.devs */
-  struct mapped_device *md;  /* opened by registry_open */
+  struct mapped_device *md;  /* opened by registry_open … */
+  struct md_edge *edge;      /* … which made this */
   struct outside *outside;   /* counted */
 };
 
@@ -224,7 +225,7 @@ static void
 table_dev_release (struct dm_table *t, struct table_dev *td)
 {
   if (td->md)
-    registry_close (t->md->registry, td->md, t->md);
+    registry_close (t->md->registry, td->md, td->edge);
   else
     outside_put (td->outside);
 }
@@ -233,7 +234,7 @@ table_dev_release (struct dm_table *t, struct table_dev *td)
  * newest device.  Uses up found's hold.
  */
 static int
-table_use_device (struct dm_table *t, const struct table_dev *found,
+table_use_device (struct dm_table *t, struct table_dev *found,
                   struct table_dev **out, struct message *msg)
 {
   struct table_dev *td = table_find_device (t, found);
@@ -242,7 +243,8 @@ table_use_device (struct dm_table *t, const struct table_dev *found,
   *out = td;
   if (found->md) {
     if (td == NULL)
-      r = registry_open (t->md->registry, found->md, t->md, msg);
+      r = registry_open (t->md->registry, found->md, t->md, &found->edge,
+                         msg);
     md_put (found->md);
   }
   else if (td)
@@ -252,9 +254,7 @@ table_use_device (struct dm_table *t, const struct table_dev *found,
 
   td = malloc (sizeof *td);
   if (td == NULL) {
-    struct table_dev opened = *found;
-
-    table_dev_release (t, &opened);
+    table_dev_release (t, found);
     return message_set (msg, ENOMEM, "out of memory");
   }
   *td = *found;

@@ -38,9 +38,10 @@ md_new (struct registry *registry, const char *name, const char *uuid,
   assert (strlen (name) < DM_NAME_LEN && strlen (uuid) < DM_UUID_LEN);
   strcpy (md->name, name);
   strcpy (md->uuid, uuid);
-  list_init (&md->link);
-  list_init (&md->number_link);
+  list_init (&md->idle_link);
   list_init (&md->lower_edges);
+  list_init (&md->upper_edges);
+  md->depth = 1;
   list_init (&md->parked);
   list_init (&md->event_waiters);
   md->queue_limits = QUEUE_LIMITS_DEFAULT;
@@ -499,10 +500,7 @@ md_destroy (struct mapped_device *md)
   if (live)
     table_destroy (live);
 
-  latch_acquire (&md->registry->latch);
-  assert (list_empty (&md->lower_edges));
-  list_del (&md->number_link);
-  latch_release (&md->registry->latch);
+  registry_forget (md);
   md_free (md);
 }
 

@@ -9,13 +9,18 @@
 #include "common/list.h"
 #include "common/lock.h"
 #include "common/log.h"
+#include "common/numbers.h"
+#include "common/tree.h"
 #include "server/bdev.h"
 #include "server/dm-core.h"
 
 struct outside {
   struct list link;          /* outside.devices, unless it failed to open */
+  struct list handed_link;   /* outside.handed_in, if it is … */
+  struct tree_node by_key;   /* … else in outside.by_key, unless it failed */
+  struct tree_node by_number; /* outside.by_number, if it has one of ours */
   struct outside_key key;    /* owns its strings */
-  bool handed_in;
+  bool handed_in, numbered;
   unsigned refs;
 
   /* Written once, by who opens it, before settled. */
@@ -25,64 +30,134 @@ struct outside {
   struct block_device *bdev; /* NULL if it failed */
 };
 
+static int outside_compare_key (const void *key,
+                                const struct tree_node *node);
+static int outside_compare_number (const void *number,
+                                   const struct tree_node *node);
+
 static struct {
   struct latch latch;        /* guards all that is here, and settled, refs */
   pthread_cond_t settled;    /* some device is open or failed to */
-  struct list devices;
+  struct list devices, handed_in;
+  struct tree by_key, by_number;
+  struct numbers numbers;    /* minors of BACKING_BLOCK_MAJOR */
   bool ending;               /* devices_shutdown was called */
 } outside = {
-  LATCH_INIT,
-  PTHREAD_COND_INITIALIZER,
-  LIST_HEAD_INIT (outside.devices),
-  false
+  .latch = LATCH_INIT,
+  .settled = PTHREAD_COND_INITIALIZER,
+  .devices = LIST_HEAD_INIT (outside.devices),
+  .handed_in = LIST_HEAD_INIT (outside.handed_in),
+  .by_key = TREE_INIT (outside_compare_key),
+  .by_number = TREE_INIT (outside_compare_number),
 };
 
-static bool
-outside_options_equal (const struct bdev_options *a,
-                       const struct bdev_options *b)
+/* ------------------------------------------------------------------
+ * Finding.
+ */
+
+#define ORDER(a, b) (((a) > (b)) - ((a) < (b)))
+
+static int
+outside_compare_options (const struct bdev_options *a,
+                         const struct bdev_options *b)
 {
-  return a->readonly == b->readonly && a->direct == b->direct &&
-    a->offset_bytes == b->offset_bytes && a->size_bytes == b->size_bytes &&
-    a->connections == b->connections && a->reconnect == b->reconnect &&
-    a->timeout == b->timeout && a->check == b->check;
+  int c = ORDER (a->offset_bytes, b->offset_bytes);
+
+  c = c ? c : ORDER (a->size_bytes, b->size_bytes);
+  c = c ? c : ORDER (a->readonly, b->readonly);
+  c = c ? c : ORDER (a->direct, b->direct);
+  c = c ? c : ORDER (a->connections, b->connections);
+  c = c ? c : ORDER (a->reconnect, b->reconnect);
+  c = c ? c : ORDER (a->timeout, b->timeout);
+  return c ? c : ORDER (a->check, b->check);
+}
+
+static int
+outside_compare_key (const void *opaque, const struct tree_node *node)
+{
+  const struct outside_key *key = opaque;
+  const struct outside *o = container_of (node, struct outside, by_key);
+  int c = strcmp (key->target, o->key.target);
+
+  c = c ? c : strcmp (key->name, o->key.name);
+  c = c ? c : ORDER (key->writable, o->key.writable);
+  return c ? c : outside_compare_options (&key->options, &o->key.options);
+}
+
+static int
+outside_compare_number (const void *opaque, const struct tree_node *node)
+{
+  uint32_t number = *(const uint32_t *) opaque;
+
+  return ORDER (number, container_of (node, struct outside,
+                                      by_number)->bdev->number);
 }
 
 static struct outside *
 outside_find (const struct outside_key *key)
 {
-  struct outside *o;
+  struct tree_node *node;
 
   assert_latch_held (&outside.latch);
-  list_for_each (o, &outside.devices, link)
-    if (!o->handed_in && o->key.writable == key->writable &&
-        strcmp (o->key.name, key->name) == 0 &&
-        strcmp (o->key.target, key->target) == 0 &&
-        outside_options_equal (&o->key.options, &key->options))
-      return o;
-  return NULL;
+  node = tree_find (&outside.by_key, key);
+  return node ? container_of (node, struct outside, by_key) : NULL;
 }
 
 static struct outside *
 outside_find_number (uint32_t number)
 {
-  struct outside *o;
+  struct tree_node *node;
 
   assert_latch_held (&outside.latch);
-  list_for_each (o, &outside.devices, link)
-    if (o->settled && o->bdev->number == number)
-      return o;
-  return NULL;
+  node = tree_find (&outside.by_number, &number);
+  return node ? container_of (node, struct outside, by_number) : NULL;
 }
 
-static uint32_t
-outside_free_number (void)
+/* ------------------------------------------------------------------
+ * The lists, under the latch.
+ */
+
+/* It is open: give it a number unless it has its own. */
+static void
+outside_set_number (struct outside *o)
 {
-  uint32_t number = DM_NUMBER (BACKING_BLOCK_MAJOR, 0);
+  uint32_t minor = numbers_lowest (&outside.numbers);
 
-  while (outside_find_number (number))
-    number++;
-  return number;
+  if (o->bdev->number == 0 && numbers_take (&outside.numbers, minor)) {
+    o->bdev->number = DM_NUMBER (BACKING_BLOCK_MAJOR, minor);
+    o->numbered = true;
+    tree_add (&outside.by_number, &o->bdev->number, &o->by_number);
+  }
 }
+
+static void
+outside_list (struct outside *o)
+{
+  list_add_tail (&outside.devices, &o->link);
+  if (o->handed_in)
+    list_add_tail (&outside.handed_in, &o->handed_link);
+  else
+    tree_add (&outside.by_key, &o->key, &o->by_key);
+}
+
+/* Does nothing if it is not listed any more. */
+static void
+outside_unlist (struct outside *o)
+{
+  if (list_empty (&o->link))
+    return;
+  list_del (&o->link);
+  list_del (&o->handed_link);
+  if (!o->handed_in)
+    tree_del (&outside.by_key, &o->key);
+  if (o->numbered) {
+    tree_del (&outside.by_number, &o->bdev->number);
+    numbers_give_back (&outside.numbers, o->bdev->number & 0xfffff);
+    o->bdev->number = 0; /* one that was handed in may come again */
+  }
+}
+
+/* ------------------------------------------------------------------ */
 
 static void
 outside_free (struct outside *o)
@@ -100,6 +175,7 @@ outside_new (const struct outside_key *key)
   if (o == NULL)
     return NULL;
   list_init (&o->link);
+  list_init (&o->handed_link);
   o->refs = 1;
   o->key = *key;
   o->key.name = strdup (key->name);
@@ -124,11 +200,11 @@ outside_open (struct outside *o)
     (key->target, key->name, key->writable, &key->options, &bdev, &o->message);
 
   latch_acquire (&outside.latch);
-  if (r < 0)
-    list_del (&o->link);
-  else if (bdev->number == 0)
-    bdev->number = outside_free_number ();
   o->bdev = bdev;
+  if (r < 0)
+    outside_unlist (o);
+  else
+    outside_set_number (o);
   o->error = r;
   o->settled = true;
   ending = outside.ending;
@@ -157,7 +233,7 @@ outside_get (const struct outside_key *key, struct outside **out,
   else {
     o = outside_new (key);
     if (o)
-      list_add_tail (&outside.devices, &o->link);
+      outside_list (o);
     latch_release (&outside.latch);
     if (o == NULL)
       return message_set (msg, ENOMEM, "out of memory");
@@ -205,8 +281,8 @@ outside_find_handed_in (const char *name)
   struct outside *o;
 
   ACQUIRE_LATCH_FOR_SCOPE (&outside.latch);
-  list_for_each (o, &outside.devices, link)
-    if (o->handed_in && strcmp (o->key.name, name) == 0) {
+  list_for_each (o, &outside.handed_in, handed_link)
+    if (strcmp (o->key.name, name) == 0) {
       o->refs++;
       return o;
     }
@@ -227,7 +303,7 @@ outside_put (struct outside *o)
   latch_acquire (&outside.latch);
   last = --o->refs == 0;
   if (last)
-    list_del (&o->link);
+    outside_unlist (o);
   latch_release (&outside.latch);
   if (!last)
     return;
@@ -248,9 +324,8 @@ devices_add (struct block_device *bdev)
   o->handed_in = o->settled = true;
   o->bdev = bdev;
   ACQUIRE_LATCH_FOR_SCOPE (&outside.latch);
-  if (bdev->number == 0)
-    bdev->number = outside_free_number ();
-  list_add_tail (&outside.devices, &o->link);
+  outside_set_number (o);
+  outside_list (o);
 }
 
 void

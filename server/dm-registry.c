@@ -8,7 +8,28 @@
 
 #include "server/dm-core.h"
 
-#define MAX_MINORS (1u << 20)
+static int
+compare_name (const void *key, const struct tree_node *node)
+{
+  return strcmp (key, container_of (node, struct mapped_device,
+                                    by_name)->name);
+}
+
+static int
+compare_uuid (const void *key, const struct tree_node *node)
+{
+  return strcmp (key, container_of (node, struct mapped_device,
+                                    by_uuid)->uuid);
+}
+
+static int
+compare_minor (const void *key, const struct tree_node *node)
+{
+  uint32_t a = *(const uint32_t *) key;
+  uint32_t b = container_of (node, struct mapped_device, by_minor)->minor;
+
+  return (a > b) - (a < b);
+}
 
 struct registry *
 registry_new (void)
@@ -20,8 +41,10 @@ registry_new (void)
   latch_init (&reg->latch);
   latch_init (&reg->backings_latch);
   latch_cond_init (&reg->put);
-  list_init (&reg->devices);
-  list_init (&reg->numbers);
+  tree_init (&reg->by_name, compare_name);
+  tree_init (&reg->by_uuid, compare_uuid);
+  tree_init (&reg->by_minor, compare_minor);
+  list_init (&reg->idle);
   return reg;
 }
 
@@ -30,7 +53,7 @@ registry_free (struct registry *reg)
 {
   unsigned left = registry_remove_all (reg, false);
 
-  assert (left == 0 && list_empty (&reg->numbers));
+  assert (left == 0 && numbers_lowest (&reg->numbers) == 0);
   (void) left;
   dm_backings_put (reg->backings);
   pthread_cond_destroy (&reg->put);
@@ -81,40 +104,40 @@ registry_set_backings (struct registry *reg, struct dm_backings *b)
  * Finding and holding.
  */
 
+/* The device that a node of one of the trees is in, or NULL. */
+#define MD_OF(node, member) \
+  ({ \
+    struct tree_node *node_ = (node); \
+    node_ ? container_of (node_, struct mapped_device, member) : NULL; \
+  })
+
 static struct mapped_device *
 registry_by_name (struct registry *reg, const char *name)
 {
-  struct mapped_device *md;
-
   assert_latch_held (&reg->latch);
-  list_for_each (md, &reg->devices, link)
-    if (strcmp (md->name, name) == 0)
-      return md;
-  return NULL;
+  return MD_OF (tree_find (&reg->by_name, name), by_name);
 }
 
 static struct mapped_device *
 registry_by_uuid (struct registry *reg, const char *uuid)
 {
-  struct mapped_device *md;
-
   assert_latch_held (&reg->latch);
-  list_for_each (md, &reg->devices, link)
-    if (md->uuid[0] && strcmp (md->uuid, uuid) == 0)
-      return md;
-  return NULL;
+  return MD_OF (tree_find (&reg->by_uuid, uuid), by_uuid);
 }
 
 static struct mapped_device *
 registry_by_minor (struct registry *reg, uint32_t minor)
 {
-  struct mapped_device *md;
-
   assert_latch_held (&reg->latch);
-  list_for_each (md, &reg->devices, link)
-    if (md->minor == minor)
-      return md;
-  return NULL;
+  return MD_OF (tree_find (&reg->by_minor, &minor), by_minor);
+}
+
+/* The next one by name after md, NULL for the first. */
+static struct mapped_device *
+registry_next (struct registry *reg, const struct mapped_device *md)
+{
+  assert_latch_held (&reg->latch);
+  return MD_OF (tree_after (&reg->by_name, md ? md->name : NULL), by_name);
 }
 
 struct mapped_device *
@@ -177,13 +200,9 @@ md_put (struct mapped_device *md)
 static size_t
 registry_count (struct registry *reg)
 {
-  struct mapped_device *md;
-  size_t n = 0;
   ACQUIRE_LATCH_FOR_SCOPE (&reg->latch);
 
-  list_for_each (md, &reg->devices, link)
-    n++;
-  return n;
+  return reg->nr_devices;
 }
 
 /* Fill in the array of *n elements; false if it is too small. */
@@ -191,15 +210,13 @@ static bool
 registry_snapshot (struct registry *reg, struct mapped_device **mds,
                    size_t *n)
 {
-  struct mapped_device *md;
+  struct mapped_device *md = NULL;
   size_t i = 0;
   ACQUIRE_LATCH_FOR_SCOPE (&reg->latch);
 
-  list_for_each (md, &reg->devices, link)
-    if (i++ == *n)
-      return false;
-  i = 0;
-  list_for_each (md, &reg->devices, link)
+  if (reg->nr_devices > *n)
+    return false;
+  while ((md = registry_next (reg, md)) != NULL)
     mds[i++] = registry_held (md);
   *n = i;
   return true;
@@ -238,42 +255,40 @@ registry_check_name (const char *name, struct message *msg)
   return 0;
 }
 
-/* Keep the list of devices in the order of their names. */
 static void
 registry_insert (struct registry *reg, struct mapped_device *md)
 {
-  struct mapped_device *pos;
-
-  list_for_each (pos, &reg->devices, link)
-    if (strcmp (pos->name, md->name) > 0)
-      break;
-  list_add_before (&pos->link, &md->link);
+  tree_add (&reg->by_name, md->name, &md->by_name);
+  tree_add (&reg->by_minor, &md->minor, &md->by_minor);
+  if (md->uuid[0])
+    tree_add (&reg->by_uuid, md->uuid, &md->by_uuid);
+  list_add_tail (&reg->idle, &md->idle_link);
+  reg->nr_devices++;
   md->listed = true;
 }
 
 /* Take the number, or the lowest free one.  -ENXIO if it is taken. */
 static int
-registry_insert_number (struct registry *reg, struct mapped_device *md,
-                        uint32_t minor)
+registry_take_number (struct registry *reg, struct mapped_device *md,
+                      uint32_t minor)
 {
-  struct mapped_device *pos;
-  uint32_t lowest = 0;
-
-  list_for_each (pos, &reg->numbers, number_link) {
-    if (minor == UINT32_MAX ? pos->minor > lowest : pos->minor >= minor)
-      break;
-    lowest = pos->minor + 1;
-  }
   if (minor == UINT32_MAX)
-    minor = lowest;
-  else if (&pos->number_link != &reg->numbers && pos->minor == minor)
+    minor = numbers_lowest (&reg->numbers);
+  if (!numbers_take (&reg->numbers, minor))
     return -ENXIO;
-  if (minor >= MAX_MINORS)
-    return -ENXIO;
-  list_add_before (&pos->number_link, &md->number_link);
   md->minor = minor;
   md->bdev.number = DM_NUMBER (DM_BLOCK_MAJOR, minor);
   return 0;
+}
+
+void
+registry_forget (struct mapped_device *md)
+{
+  ACQUIRE_LATCH_FOR_SCOPE (&md->registry->latch);
+
+  assert (list_empty (&md->lower_edges) && list_empty (&md->upper_edges));
+  if (md->minor != UINT32_MAX)
+    numbers_give_back (&md->registry->numbers, md->minor);
 }
 
 /* The checks come in the kernel's order: number, name, uuid. */
@@ -285,7 +300,7 @@ registry_enter (struct registry *reg, struct mapped_device *md,
 
   if (reg->dying)
     return message_set (msg, ESHUTDOWN, "the server is shutting down");
-  if (registry_insert_number (reg, md, minor) < 0)
+  if (registry_take_number (reg, md, minor) < 0)
     return message_set (msg, ENXIO, "%s: the minor number is in use",
                         md->name);
   if (registry_by_name (reg, md->name))
@@ -312,7 +327,7 @@ registry_create (struct registry *reg, const char *name, const char *uuid,
   if (strlen (uuid) >= DM_UUID_LEN)
     return message_set (msg, EINVAL, "%s: uuid of more than %d bytes", name,
                         DM_UUID_LEN - 1);
-  md = md_new (reg, name, uuid, 0);
+  md = md_new (reg, name, uuid, UINT32_MAX);
   if (md == NULL)
     return message_set (msg, ENOMEM, "%s: out of memory", name);
   r = registry_enter (reg, md, minor, msg);
@@ -331,10 +346,18 @@ registry_create (struct registry *reg, const char *name, const char *uuid,
 struct mapped_device *
 registry_claim (struct mapped_device *md)
 {
+  struct registry *reg = md->registry;
+
+  assert_latch_held (&reg->latch);
   md->deleting = true;
   md->deferred_remove = false;
   md->listed = false;
-  list_del (&md->link);
+  tree_del (&reg->by_name, md->name);
+  tree_del (&reg->by_minor, &md->minor);
+  if (md->uuid[0])
+    tree_del (&reg->by_uuid, md->uuid);
+  list_del (&md->idle_link);
+  reg->nr_devices--;
   return md;
 }
 
@@ -383,19 +406,18 @@ registry_remove (struct registry *reg, struct mapped_device *md,
 }
 
 static struct mapped_device *
-registry_claim_unopened (struct registry *reg)
+registry_claim_idle (struct registry *reg)
 {
-  struct mapped_device *md;
   ACQUIRE_LATCH_FOR_SCOPE (&reg->latch);
 
-  list_for_each (md, &reg->devices, link)
-    if (md->open_count == 0)
-      return registry_claim (md);
-  return NULL;
+  if (list_empty (&reg->idle))
+    return NULL;
+  return registry_claim (list_first (&reg->idle, struct mapped_device,
+                                     idle_link));
 }
 
-/* Start again after each one: the death of an upper device closes lower ones,
- * and may take them along.
+/* One after the other: the death of an upper device closes lower ones, and may
+ * take them along.
  */
 unsigned
 registry_remove_all (struct registry *reg, bool deferred)
@@ -403,14 +425,12 @@ registry_remove_all (struct registry *reg, bool deferred)
   struct mapped_device *md;
   unsigned left = 0;
 
-  while ((md = registry_claim_unopened (reg)) != NULL)
+  while ((md = registry_claim_idle (reg)) != NULL)
     registry_destroy_claimed (md);
 
   latch_acquire (&reg->latch);
-  list_for_each (md, &reg->devices, link) {
+  for (md = NULL; (md = registry_next (reg, md)) != NULL; left++)
     md->deferred_remove |= deferred;
-    left++;
-  }
   latch_release (&reg->latch);
   return left;
 }
@@ -453,9 +473,9 @@ registry_rename (struct registry *reg, const char *name, const char *new_name,
   if (md == NULL)
     return message_set (msg, ENXIO, "Unable to rename non-existent device, "
                         "%s to %s", name, new_name);
-  list_del (&md->link);
+  tree_del (&reg->by_name, md->name);
   strcpy (md->name, new_name);
-  registry_insert (reg, md);
+  tree_add (&reg->by_name, md->name, &md->by_name);
   *out = registry_held (md);
   return 0;
 }
@@ -481,6 +501,7 @@ registry_set_uuid (struct registry *reg, const char *name, const char *uuid,
                         "%s to %s because uuid is already set to %s", name,
                         uuid, md->uuid);
   strcpy (md->uuid, uuid);
+  tree_add (&reg->by_uuid, md->uuid, &md->by_uuid);
   *out = registry_held (md);
   return 0;
 }

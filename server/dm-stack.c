@@ -12,69 +12,90 @@
  * Openers.
  */
 
-/* Does from stand, at any distance, on md?  Each device is visited once. */
+/* Is upper, or anything that stands on it, lower?  Whatever stands on another
+ * is deeper, so that nothing from lower's depth on needs to be looked at but
+ * lower; and each device is visited once.
+ */
 static bool
-md_stands_on (struct mapped_device *from, struct mapped_device *md,
-              uint64_t walk)
+md_is_below (struct mapped_device *upper, struct mapped_device *lower,
+             uint64_t walk)
 {
   struct md_edge *edge;
 
-  if (from == md)
+  if (upper == lower)
     return true;
-  if (from->walk == walk)
+  if (upper->depth >= lower->depth || upper->walk == walk)
     return false;
-  from->walk = walk;
-  list_for_each (edge, &from->lower_edges, link)
-    if (md_stands_on (edge->lower, md, walk))
+  upper->walk = walk;
+  list_for_each (edge, &upper->upper_edges, upper_link)
+    if (md_is_below (edge->upper, lower, walk))
       return true;
   return false;
 }
 
+/* One more than what is deepest below; over MD_MAX_DEPTH it counts no more. */
 static unsigned
-md_find_depth (struct mapped_device *md, uint64_t walk)
+md_find_depth (const struct mapped_device *md)
 {
-  struct md_edge *edge;
-  unsigned d;
+  unsigned d = MD_MAX_DEPTH + 1;
 
-  if (md->walk == walk)
-    return md->depth;
-  md->walk = walk;
-  md->depth = 1;
-  list_for_each (edge, &md->lower_edges, link) {
-    d = 1 + md_find_depth (edge->lower, walk);
-    if (d > md->depth)
-      md->depth = d;
-  }
-  return md->depth;
+  if (md->nr_below[d] > 0)
+    return d;
+  while (--d > 0 && md->nr_below[d] == 0)
+    ;
+  return d + 1;
 }
 
-/* How deep the deepest stack is. */
-static unsigned
-registry_find_depths (struct registry *reg)
+/* What is below md has changed: so may its own depth, and then that of those
+ * above.  Within one change all depths move one way, so none moves more often
+ * than there are depths.
+ */
+static void
+md_update_depth (struct mapped_device *md)
 {
-  struct mapped_device *md;
-  unsigned d, deepest = 0;
+  unsigned was = md->depth;
+  struct md_edge *edge;
 
-  assert_latch_held (&reg->latch);
-  reg->walk++;
-  list_for_each (md, &reg->numbers, number_link) {
-    d = md_find_depth (md, reg->walk);
-    if (d > deepest)
-      deepest = d;
+  md->depth = md_find_depth (md);
+  if (md->depth == was)
+    return;
+  md->registry->nr_too_deep += md->depth > MD_MAX_DEPTH;
+  md->registry->nr_too_deep -= was > MD_MAX_DEPTH;
+  list_for_each (edge, &md->upper_edges, upper_link) {
+    edge->upper->nr_below[was]--;
+    edge->upper->nr_below[md->depth]++;
+    md_update_depth (edge->upper);
   }
-  return deepest;
+}
+
+static void
+edge_add (struct md_edge *edge)
+{
+  list_add_tail (&edge->upper->lower_edges, &edge->lower_link);
+  list_add_tail (&edge->lower->upper_edges, &edge->upper_link);
+  edge->upper->nr_below[edge->lower->depth]++;
+  md_update_depth (edge->upper);
+}
+
+static void
+edge_del (struct md_edge *edge)
+{
+  list_del (&edge->lower_link);
+  list_del (&edge->upper_link);
+  edge->upper->nr_below[edge->lower->depth]--;
+  md_update_depth (edge->upper);
 }
 
 static int
-registry_add_edge (struct registry *reg, struct mapped_device *upper,
-                   struct md_edge *edge, struct message *msg)
+registry_add_edge (struct registry *reg, struct md_edge *edge,
+                   struct message *msg)
 {
-  if (md_stands_on (edge->lower, upper, ++reg->walk))
+  if (md_is_below (edge->upper, edge->lower, ++reg->walk))
     return message_set (msg, ELOOP, "%s would come to stand on itself",
-                        upper->name);
-  list_add_tail (&upper->lower_edges, &edge->link);
-  if (registry_find_depths (reg) > MD_MAX_DEPTH) {
-    list_del (&edge->link);
+                        edge->upper->name);
+  edge_add (edge);
+  if (reg->nr_too_deep > 0) {
+    edge_del (edge);
     return message_set (msg, ELOOP, "more than %d devices would be stacked",
                         MD_MAX_DEPTH);
   }
@@ -83,8 +104,7 @@ registry_add_edge (struct registry *reg, struct mapped_device *upper,
 
 static int
 registry_try_open (struct registry *reg, struct mapped_device *md,
-                   struct mapped_device *upper, struct md_edge *edge,
-                   struct message *msg)
+                   struct md_edge *edge, struct message *msg)
 {
   int r = 0;
   ACQUIRE_LATCH_FOR_SCOPE (&reg->latch);
@@ -93,10 +113,11 @@ registry_try_open (struct registry *reg, struct mapped_device *md,
     return message_set (msg, ESHUTDOWN, "the server is shutting down");
   if (md->deleting)
     return message_set (msg, ENXIO, "%s: is being removed", md->name);
-  if (upper)
-    r = registry_add_edge (reg, upper, edge, msg);
+  if (edge)
+    r = registry_add_edge (reg, edge, msg);
   if (r == 0) {
     md->open_count++;
+    list_del (&md->idle_link);
     registry_held (md);
   }
   return r;
@@ -104,55 +125,52 @@ registry_try_open (struct registry *reg, struct mapped_device *md,
 
 int
 registry_open (struct registry *reg, struct mapped_device *md,
-               struct mapped_device *upper, struct message *msg)
+               struct mapped_device *upper, struct md_edge **out,
+               struct message *msg)
 {
   struct md_edge *edge = NULL;
   int r;
 
   if (upper) {
-    edge = malloc (sizeof *edge);
+    *out = edge = malloc (sizeof *edge);
     if (edge == NULL)
       return message_set (msg, ENOMEM, "out of memory");
     edge->lower = md;
+    edge->upper = upper;
   }
-  r = registry_try_open (reg, md, upper, edge, msg);
+  r = registry_try_open (reg, md, edge, msg);
   if (r < 0)
     free (edge);
   return r;
 }
 
-static struct md_edge *
-md_take_edge (struct mapped_device *upper, struct mapped_device *lower)
+/* True if the device is to be removed now, and has been claimed. */
+static bool
+registry_close_one (struct registry *reg, struct mapped_device *md,
+                    struct md_edge *edge)
 {
-  struct md_edge *edge;
+  ACQUIRE_LATCH_FOR_SCOPE (&reg->latch);
 
-  list_for_each (edge, &upper->lower_edges, link)
-    if (edge->lower == lower) {
-      list_del (&edge->link);
-      return edge;
-    }
-  assert (!"closed more often than opened");
-  return NULL;
+  if (edge)
+    edge_del (edge);
+  assert (md->open_count > 0);
+  if (--md->open_count == 0 && md->listed)
+    list_add_tail (&reg->idle, &md->idle_link);
+  registry_unhold (reg, md);
+  if (md->open_count > 0 || !md->deferred_remove)
+    return false;
+  registry_claim (md);
+  return true;
 }
 
 void
 registry_close (struct registry *reg, struct mapped_device *md,
-                struct mapped_device *upper)
+                struct md_edge *edge)
 {
-  struct md_edge *edge = NULL;
   bool last;
 
   assert_no_latch_held ();
-  latch_acquire (&reg->latch);
-  if (upper)
-    edge = md_take_edge (upper, md);
-  assert (md->open_count > 0);
-  md->open_count--;
-  last = md->open_count == 0 && md->deferred_remove;
-  if (last)
-    registry_claim (md);
-  registry_unhold (reg, md);
-  latch_release (&reg->latch);
+  last = registry_close_one (reg, md, edge);
   free (edge);
   if (last)
     registry_destroy_claimed (md);
@@ -182,10 +200,7 @@ registry_shutdown_all (struct registry *reg, struct mapped_device **mds,
   bool drained = true;
   size_t i;
 
-  latch_acquire (&reg->latch);
-  depth = registry_find_depths (reg);
-  latch_release (&reg->latch);
-  for (; depth > 0; depth--)
+  for (depth = MD_MAX_DEPTH; depth > 0; depth--)
     for (i = 0; i < n; i++)
       if (md_has_depth (mds[i], depth))
         drained &= md_shutdown (mds[i], deadline_ns);

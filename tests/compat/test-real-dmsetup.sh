@@ -26,7 +26,7 @@ compare ()
 # Lists that outgrow libdm's buffer of 16 KiB, so that it asks again and again.
 many_devices ()
 {
-    printf 'many-%04d\n' {1..420} >"$tmp/names"
+    printf 'many-%04d\n' {1..1000} >"$tmp/names"
     sed 's/.*/&,uuid-of-&-that-takes-some-room,,,0 8 zero/' "$tmp/names" |
         paste -sd ';' | "$dmsetup" create --concise
     "$dmsetup" ls | cut -f 1 | diff -u "$tmp/names" - ||

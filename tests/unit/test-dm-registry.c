@@ -343,6 +343,103 @@ Test (registry, stacks_end_at_a_depth)
   rig_load (reg, "d0", "0 8 linear disk 8");
 }
 
+/* As many as may be stacked, each on the last one. */
+static void
+make_stack (unsigned n)
+{
+  char name[16], table[64];
+  unsigned i;
+
+  rig_create (reg, "d0");
+  for (i = 1; i < n; i++) {
+    name_and_table (i, name, table);
+    rig_create (reg, name);
+    rig_load (reg, name, table);
+  }
+}
+
+Test (registry, a_stack_that_was_lowered_can_be_lifted_again)
+{
+  rig_create (reg, "ground");
+  make_stack (MD_MAX_DEPTH - 1);
+  rig_load (reg, "d0", "0 8 linear ground 0");
+  cr_assert_eq (rig_try_load (reg, "ground", "0 8 linear base 0", 0, NULL),
+                -ENODEV);
+  rig_create (reg, "base");
+  cr_assert_eq (rig_try_load (reg, "ground", "0 8 linear base 0", 0, NULL),
+                -ELOOP);
+  cr_assert_eq (dm_table_clear (reg, DM_REF_NAME ("d0"), NULL, NULL), 0);
+  rig_load (reg, "ground", "0 8 linear base 0");
+  cr_assert_eq (rig_try_load (reg, "d0", "0 8 linear ground 0", 0, NULL),
+                -ELOOP);
+}
+
+Test (registry, what_stands_on_it_at_a_distance_is_no_ground)
+{
+  make_stack (20);
+  cr_assert_eq (rig_try_load (reg, "d0", "0 8 linear d19 0", 0, NULL), -ELOOP);
+  rig_create (reg, "other");
+  rig_load (reg, "other", "0 8 linear d10 0");
+  rig_load (reg, "d0", "0 8 linear disk 0");
+}
+
+/* ------------------------------------------------------------------
+ * Many.
+ */
+
+#define MANY 1000
+
+static void
+many_name (unsigned i, char name[16])
+{
+  snprintf (name, 16, "many-%u", i * 7919 % MANY);
+}
+
+static void
+check_many (unsigned open_count)
+{
+  struct dm_info *infos;
+  size_t i, n;
+
+  cr_assert_eq (dm_list (reg, &infos, &n), 0);
+  cr_assert_eq (n, MANY + 2);
+  for (i = 1; i < n; i++)
+    cr_assert_lt (strcmp (infos[i - 1].name, infos[i].name), 0);
+  for (i = 1; i <= MANY; i++)
+    cr_assert_eq (infos[i].open_count, open_count, "%s", infos[i].name);
+  free (infos);
+}
+
+/* All of them on one, and one on all of them. */
+Test (registry, many_devices_come_swap_and_go)
+{
+  char name[16], *top, *end;
+  unsigned i;
+
+  top = end = malloc (MANY * 64);
+  rig_create (reg, "base");
+  for (i = 0; i < MANY; i++) {
+    many_name (i, name);
+    rig_create (reg, name);
+    rig_load (reg, name, "0 8 linear disk 0");
+    rig_resume (reg, name);
+    end += sprintf (end, "%u 8 linear %s 0\n", i * 8, name);
+  }
+  rig_create (reg, "top");
+  check_many (0);
+  rig_load (reg, "top", top);
+  check_many (1);
+  for (i = 0; i < MANY; i++) {
+    many_name (i, name);
+    rig_load (reg, name, "0 8 linear base 0");
+    cr_assert_eq (find (name, "", 0), 0);
+  }
+  cr_assert_eq (rig_info (reg, "base").open_count, MANY);
+  cr_assert_eq (dm_remove_all (reg, 0), 0);
+  cr_assert_eq (find (name, "", 0), -ENXIO);
+  free (top);
+}
+
 Test (registry, the_global_event_counter_counts_what_the_kernel_counts)
 {
   uint32_t n = registry_event_nr (reg);
