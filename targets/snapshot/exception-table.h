@@ -18,7 +18,7 @@
  * a binary search.  The map orders nothing between threads: who looks a chunk
  * up and acts upon it holds the chunk's cell meanwhile.
  *
- * Cost: 16 bytes a run, up to 32 with what growing leaves free, and 48 bytes
+ * Cost: 16 bytes a run, up to 32 with what growing leaves free, and about 100
  * for each stretch of 4096 chunks that holds any.  Runs end at the borders of
  * such stretches.
  */
