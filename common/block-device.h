@@ -83,6 +83,11 @@ struct block_device_ops {
   /* Copy the limits; callable at any time from any thread. */
   void (*limits) (struct block_device *, struct queue_limits *);
 
+  /* Optional: true if the other device, which has the same ops, is the same
+   * range of the same thing outside, opened once more.  Does not block.
+   */
+  bool (*same) (struct block_device *, struct block_device *other);
+
   /* Optional: end all waiting for something outside (a reconnect) now and
    * from now on; what waits fails with -ESHUTDOWN.  Does not block.
    */
@@ -115,6 +120,17 @@ static inline sector_t
 bdev_size (struct block_device *bdev)
 {
   return bdev->size;
+}
+
+/* True if what is written to the one is read from the other.  Only whole
+ * devices are compared: a mapped device is the same as itself only, whatever
+ * its table.
+ */
+static inline bool
+bdev_same (struct block_device *a, struct block_device *b)
+{
+  return a == b ||
+    (a->ops == b->ops && a->ops->same && a->ops->same (a, b));
 }
 
 static inline int

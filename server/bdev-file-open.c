@@ -174,10 +174,26 @@ file_close (struct block_device *bdev)
   free (f);
 }
 
+/* By what they are, not by path: names of one file are many. */
+static bool
+file_same (struct block_device *bdev, struct block_device *other)
+{
+  const struct bdev_file *f = file_of (bdev), *g = file_of (other);
+  struct stat a, b;
+
+  if (f->is_block != g->is_block ||
+      f->options.offset_bytes != g->options.offset_bytes ||
+      fstat (f->fd, &a) < 0 || fstat (g->fd, &b) < 0)
+    return false;
+  return f->is_block ? a.st_rdev == b.st_rdev
+                     : a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 static const struct block_device_ops file_ops = {
   .submit = file_submit,
   .extents = file_extents,
   .limits = file_limits,
+  .same = file_same,
   .close = file_close,
 };
 

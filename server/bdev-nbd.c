@@ -346,12 +346,23 @@ upstream_close (struct block_device *bdev)
   free (up);
 }
 
+/* Two URIs that lead to one export by different ways are not recognised. */
+static bool
+upstream_same (struct block_device *bdev, struct block_device *other)
+{
+  const struct upstream *up = upstream_of (bdev), *to = upstream_of (other);
+
+  return strcmp (up->uri, to->uri) == 0 &&
+    up->options.offset_bytes == to->options.offset_bytes;
+}
+
 static const struct block_device_ops upstream_ops = {
   .submit = upstream_submit,
   .start = upstream_start,
   .finish = upstream_finish,
   .extents = upstream_extents,
   .limits = upstream_limits,
+  .same = upstream_same,
   .shutdown = upstream_shutdown,
   .close = upstream_close,
 };

@@ -48,6 +48,7 @@ struct dm_target {
 
   bool flush_supported;    /* wants flushes even if no lower device does */
   bool discards_supported; /* takes discards even if no lower device does */
+  bool write_zeroes_supported; /* the same for zeroes */
 
   void *private; /* type->private_size zeroed bytes */
 
@@ -203,6 +204,13 @@ int dm_target_error (struct dm_target *ti, int err, const char *fmt, ...)
 int dm_get_device (struct dm_target *ti, const char *word,
                    struct dm_dev **dev);
 
+/* The same for a mode other than the table's: what is only read can be a file
+ * without permission to write, what a read-only target has to write cannot.
+ * A device of the registry has the mode of its own table.
+ */
+int dm_get_device_for (struct dm_target *ti, const char *word, bool writable,
+                       struct dm_dev **dev);
+
 /* Print the device as a table would name it: absolute path, URI, name of a
  * backing or of a device of the registry, quoted by backslashes where needed.
  */
@@ -226,6 +234,9 @@ const char *dm_target_md_name (struct dm_target *ti, char buf[128]);
 void dm_target_event (struct dm_target *ti);
 
 bool dm_target_readonly (struct dm_target *ti);
+
+/* The size of the mapped device; not yet known in a constructor. */
+sector_t dm_target_table_size (const struct dm_target *ti);
 
 /* True while a noflush suspend is under way: what a target holds back is then
  * pushed back with DM_MAPIO_REQUEUE rather than failed.

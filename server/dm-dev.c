@@ -19,6 +19,7 @@ struct table_dev {
   struct mapped_device *md;  /* opened by registry_open … */
   struct md_edge *edge;      /* … which made this */
   struct outside *outside;   /* counted */
+  bool writable;             /* the mode that is wanted of outside */
 };
 
 /* ------------------------------------------------------------------
@@ -84,7 +85,7 @@ word_to_outside (struct dm_table *t, const char *name, const char *target,
                  struct message *msg)
 {
   struct outside_key key = { .name = name, .target = target,
-                             .options = *options, .writable = !t->readonly };
+                             .options = *options, .writable = td->writable };
 
   key.options.check = t->lookup && t->lookup->check;
   return outside_get (&key, &td->outside, msg);
@@ -130,7 +131,7 @@ word_to_number (struct dm_table *t, const char *word, struct table_dev *td,
       return 0;
   }
   if (major == BACKING_BLOCK_MAJOR)
-    return outside_get_number (DM_NUMBER (major, minor), !t->readonly,
+    return outside_get_number (DM_NUMBER (major, minor), td->writable,
                                &td->outside, msg);
   return message_set (msg, ENXIO, "no device has the number %s", word);
 }
@@ -265,10 +266,11 @@ table_use_device (struct dm_table *t, struct table_dev *found,
 }
 
 int
-dm_get_device (struct dm_target *ti, const char *word, struct dm_dev **dev)
+dm_get_device_for (struct dm_target *ti, const char *word, bool writable,
+                   struct dm_dev **dev)
 {
   struct message msg = { "" };
-  struct table_dev found = { .md = NULL, .outside = NULL }, *td;
+  struct table_dev found = { .writable = writable }, *td;
   int r;
 
   r = word_to_device (ti->table, word, &found, &msg);
@@ -279,6 +281,12 @@ dm_get_device (struct dm_target *ti, const char *word, struct dm_dev **dev)
                             message_is_set (&msg) ? msg.text : strerror (-r));
   *dev = &td->dev;
   return 0;
+}
+
+int
+dm_get_device (struct dm_target *ti, const char *word, struct dm_dev **dev)
+{
+  return dm_get_device_for (ti, word, !ti->table->readonly, dev);
 }
 
 void

@@ -337,7 +337,8 @@ limits_set_features (struct dm_table *t, struct queue_limits *l)
           limits_all_areas (ti, LIMITS_FEATURE (discard))))
       l->discard = false;
     if (ti->num_write_zeroes_bios == 0 ||
-        !limits_all_areas (ti, LIMITS_FEATURE (write_zeroes)))
+        !(ti->write_zeroes_supported ||
+          limits_all_areas (ti, LIMITS_FEATURE (write_zeroes))))
       l->write_zeroes = false;
     if (limits_any_area (ti, LIMITS_FEATURE (rotational)))
       l->rotational = true;

@@ -64,6 +64,12 @@ dm_target_readonly (struct dm_target *ti)
   return ti->table->readonly;
 }
 
+sector_t
+dm_target_table_size (const struct dm_target *ti)
+{
+  return ti->table->size;
+}
+
 bool
 dm_target_noflush_suspending (struct dm_target *ti)
 {

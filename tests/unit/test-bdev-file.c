@@ -290,6 +290,43 @@ Test (file, a_window_shows_its_part_only)
   cr_assert_eq (io (BIO_READ, 0, 127, 2, buffer), -EIO);
 }
 
+Test (file, two_names_of_one_range_are_the_same_device)
+{
+  struct block_device *first, *other;
+  char name[64];
+
+  must_open (true);
+  first = dev;
+  snprintf (name, sizeof name, "/proc/%d/fd/%d", getpid (), fd);
+  cr_assert_eq (try_open (name, false), 0, "%s", msg.text);
+  other = dev;
+  options.offset_bytes = 4096;
+  cr_assert_eq (try_open (name, false), 0, "%s", msg.text);
+  cr_expect (bdev_same (first, other));
+  cr_expect_not (bdev_same (first, dev));
+  other->ops->close (other);
+  close_device ();
+  options.offset_bytes = 0;
+  dev = first;
+}
+
+Test (file, another_file_is_not_the_same_device)
+{
+  struct block_device *first;
+  char name[64];
+  int file = open ("/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+  must_open (true);
+  first = dev;
+  snprintf (name, sizeof name, "/proc/self/fd/%d", file);
+  cr_assert_eq (ftruncate (file, MIB), 0);
+  cr_assert_eq (try_open (name, true), 0, "%s", msg.text);
+  cr_expect_not (bdev_same (first, dev));
+  close_device ();
+  dev = first;
+  close (file);
+}
+
 static void
 refused_window (uint64_t offset, uint64_t size, const char *text)
 {

@@ -341,3 +341,31 @@ Test (dm_dev, a_readonly_backing_takes_a_writable_table)
   cr_assert_eq (load_words (WORDS ("fast")), 0, "%s", f.msg.text);
   cr_assert (device_of (0)->readonly);
 }
+
+static void
+expect_mode (struct dm_dev *dev, bool writable)
+{
+  cr_expect_eq (dev->bdev->readonly, !writable);
+}
+
+Test (dm_dev, a_target_may_want_another_mode_than_its_table)
+{
+  char text[PATH_MAX + 64], *word = text + strlen ("0 8 linear ");
+  struct dm_dev *dev;
+
+  snprintf (text, sizeof text, "0 8 linear %s/disk.img 0", folder);
+  cr_assert_eq (fixture_load (&f, text), 0, "%s", f.msg.text);
+  snprintf (text, sizeof text, "0 8 linear %s/disk.img", folder);
+  cr_assert_eq (dm_get_device_for (f.table->targets[0], word, false, &dev), 0);
+  expect_mode (dev, false);
+  cr_assert (bdev_same (dev->bdev, device_of (0)));
+  cr_assert_eq (dm_get_device_for (f.table->targets[0], word, true, &dev), 0);
+  expect_mode (dev, true);
+  cr_assert_eq (dev->bdev, device_of (0));
+}
+
+Test (dm_dev, a_target_knows_the_size_of_the_table)
+{
+  cr_assert_eq (load_words (WORDS ("a", "b", "a")), 0);
+  cr_assert_eq (dm_target_table_size (f.table->targets[1]), 24);
+}

@@ -223,16 +223,21 @@ Test (dm_limits, flush_supported_stands_for_a_device_with_a_cache)
   cr_assert_eq (fixture_load (&f, "0 16 linear ram 0"), 0);
   f.table->targets[0]->flush_supported = true;
   f.table->targets[0]->discards_supported = true;
+  f.table->targets[0]->num_write_zeroes_bios = 1;
+  f.table->targets[0]->write_zeroes_supported = true;
   cr_assert_eq (table_limits (f.table, NULL, &limits, &f.msg), 0);
   cr_expect (limits.write_cache);
   cr_expect (limits.fua);
   cr_expect (limits.discard);
+  cr_expect (limits.write_zeroes);
   f.table->targets[0]->num_flush_bios = 0;
   f.table->targets[0]->num_discard_bios = 0;
+  f.table->targets[0]->num_write_zeroes_bios = 0;
   cr_assert_eq (table_limits (f.table, NULL, &limits, &f.msg), 0);
   cr_expect_not (limits.write_cache);
   cr_expect_not (limits.fua);
   cr_expect_not (limits.discard);
+  cr_expect_not (limits.write_zeroes);
 }
 
 Test (dm_limits, fua_counts_with_a_cache_only)
