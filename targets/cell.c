@@ -18,6 +18,26 @@ cells_destroy (struct cells *cells)
   latch_destroy (&cells->latch);
 }
 
+static bool
+range_overlaps (const struct cell_range *a, const struct cell_range *b)
+{
+  return a->begin < b->end && b->begin < a->end;
+}
+
+static bool
+cell_overlaps (const struct cell *a, const struct cell *b)
+{
+  unsigned i, j;
+
+  if (!range_overlaps (&a->around, &b->around))
+    return false;
+  for (i = 0; i < a->nr_ranges; i++)
+    for (j = 0; j < b->nr_ranges; j++)
+      if (range_overlaps (&a->ranges[i], &b->ranges[j]))
+        return true;
+  return false;
+}
+
 /* True if somebody who came earlier is in the way. */
 static bool
 cell_is_blocked (struct cells *cells, const struct cell *cell)
@@ -27,27 +47,54 @@ cell_is_blocked (struct cells *cells, const struct cell *cell)
   list_for_each (earlier, &cells->list, link) {
     if (earlier == cell)
       break;
-    if (earlier->begin < cell->end && cell->begin < earlier->end &&
-        (earlier->exclusive || cell->exclusive))
+    if ((earlier->exclusive || cell->exclusive) &&
+        cell_overlaps (earlier, cell))
       return true;
   }
   return false;
+}
+
+/* The cell's ranges are set. */
+static void
+cell_wait (struct cells *cells, struct cell *cell, bool exclusive)
+{
+  gate_init (&cell->gate, GATE_CELL);
+  gate_acquire (&cell->gate);
+
+  ACQUIRE_LATCH_FOR_SCOPE (&cells->latch);
+  cell->exclusive = exclusive;
+  list_add_tail (&cells->list, &cell->link);
+  while (cell_is_blocked (cells, cell))
+    latch_wait (&cells->latch, &cells->released);
 }
 
 void
 cell_acquire (struct cells *cells, struct cell *cell, uint64_t begin,
               uint64_t end, bool exclusive)
 {
-  gate_init (&cell->gate, GATE_CELL);
-  gate_acquire (&cell->gate);
+  cell->around = (struct cell_range) { begin, end };
+  cell->ranges = &cell->around;
+  cell->nr_ranges = 1;
+  cell_wait (cells, cell, exclusive);
+}
 
-  ACQUIRE_LATCH_FOR_SCOPE (&cells->latch);
-  cell->begin = begin;
-  cell->end = end;
-  cell->exclusive = exclusive;
-  list_add_tail (&cells->list, &cell->link);
-  while (cell_is_blocked (cells, cell))
-    latch_wait (&cells->latch, &cells->released);
+void
+cell_acquire_ranges (struct cells *cells, struct cell *cell,
+                     const struct cell_range ranges[], unsigned n,
+                     bool exclusive)
+{
+  unsigned i;
+
+  cell->around = ranges[0];
+  for (i = 1; i < n; i++) {
+    if (ranges[i].begin < cell->around.begin)
+      cell->around.begin = ranges[i].begin;
+    if (ranges[i].end > cell->around.end)
+      cell->around.end = ranges[i].end;
+  }
+  cell->ranges = ranges;
+  cell->nr_ranges = n;
+  cell_wait (cells, cell, exclusive);
 }
 
 void

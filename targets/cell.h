@@ -31,11 +31,17 @@ struct cells {
   struct list list; /* struct cell, in the order in which they came */
 };
 
+struct cell_range {
+  uint64_t begin, end;
+};
+
 /* On the holder's stack; its fields are cell.c's. */
 struct cell {
   struct gate gate; /* nobody else's: only the checks of ranks see it */
   struct list link;
-  uint64_t begin, end;
+  struct cell_range around; /* from the first key to the last */
+  const struct cell_range *ranges;
+  unsigned nr_ranges;
   bool exclusive;
 };
 
@@ -45,6 +51,14 @@ void cells_destroy (struct cells *cells); /* nobody holds or waits */
 /* Hold [begin, end).  Blocks. */
 void cell_acquire (struct cells *cells, struct cell *cell, uint64_t begin,
                    uint64_t end, bool exclusive);
+
+/* Hold ranges[0..n-1], n > 0, at once.  The array stays the caller's and as it
+ * is until the cell is released.
+ */
+void cell_acquire_ranges (struct cells *cells, struct cell *cell,
+                          const struct cell_range ranges[], unsigned n,
+                          bool exclusive);
+
 void cell_release (struct cells *cells, struct cell *cell);
 
 #endif /* NBDM_CELL_H */

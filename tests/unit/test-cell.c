@@ -146,3 +146,20 @@ Test (cell, nobody_overtakes_who_waits)
   cr_expect (EVENTUALLY (c.holds));
   stop (&c);
 }
+
+Test (cell, a_cell_of_several_ranges_leaves_the_gaps_free)
+{
+  static const struct cell_range ranges[] = { { 8, 9 }, { 1, 3 }, { 5, 6 } };
+  struct holder between, inside;
+  struct cell cell;
+
+  cell_acquire_ranges (&cells, &cell, ranges, 3, true);
+  start (&between, 3, 5, true);
+  start (&inside, 4, 6, false);
+  cr_expect (EVENTUALLY (between.holds));
+  stop (&between);
+  cr_expect (waits (&inside));
+  cell_release (&cells, &cell);
+  cr_expect (EVENTUALLY (inside.holds));
+  stop (&inside);
+}
