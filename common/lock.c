@@ -20,7 +20,8 @@
 static __thread struct {
   struct latch *latch;
   struct {
-    struct gate *gate;
+    const void *gate;
+    enum gate_rank rank;
     unsigned storey;
   } gates[LOCK_MAX_HELD];
   unsigned nr_gates;
@@ -35,7 +36,7 @@ lock_fail (const char *what)
 }
 
 static void
-lock_note_gate (struct gate *gate)
+lock_note_gate (const void *gate, enum gate_rank rank)
 {
   unsigned i;
 
@@ -43,16 +44,17 @@ lock_note_gate (struct gate *gate)
     lock_fail ("gate taken under a latch");
   for (i = 0; i < held.nr_gates; i++)
     if (held.gates[i].storey == held.storey &&
-        held.gates[i].gate->rank >= gate->rank)
+        held.gates[i].rank >= rank)
       lock_fail ("gate taken out of rank");
   if (held.nr_gates == LOCK_MAX_HELD)
     lock_fail ("too many gates");
   held.gates[held.nr_gates].gate = gate;
+  held.gates[held.nr_gates].rank = rank;
   held.gates[held.nr_gates++].storey = held.storey;
 }
 
 static void
-lock_forget_gate (struct gate *gate)
+lock_forget_gate (const void *gate)
 {
   unsigned i;
 
@@ -107,7 +109,7 @@ lock_ascend (void)
 
 #else /* !NBDM_LOCK_CHECKS */
 
-#define lock_note_gate(gate) ((void) 0)
+#define lock_note_gate(gate, rank) ((void) 0)
 #define lock_forget_gate(gate) ((void) 0)
 #define lock_note_latch(latch) ((void) 0)
 #define lock_forget_latch(latch) ((void) 0)
@@ -158,7 +160,7 @@ gate_destroy (struct gate *gate)
 void
 gate_acquire (struct gate *gate)
 {
-  lock_note_gate (gate);
+  lock_note_gate (gate, gate->rank);
   lock_check (pthread_mutex_lock (&gate->mutex));
 }
 
@@ -167,6 +169,47 @@ gate_release (struct gate *gate)
 {
   lock_forget_gate (gate);
   lock_check (pthread_mutex_unlock (&gate->mutex));
+}
+
+/* Or the many would never let the one in. */
+void
+shared_gate_init (struct shared_gate *gate, enum gate_rank rank)
+{
+  pthread_rwlockattr_t attr;
+
+  lock_check (pthread_rwlockattr_init (&attr));
+  lock_check (pthread_rwlockattr_setkind_np (
+    &attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP));
+  lock_check (pthread_rwlock_init (&gate->rwlock, &attr));
+  pthread_rwlockattr_destroy (&attr);
+  gate->rank = rank;
+}
+
+void
+shared_gate_destroy (struct shared_gate *gate)
+{
+  lock_check (pthread_rwlock_destroy (&gate->rwlock));
+}
+
+void
+shared_gate_enter (struct shared_gate *gate)
+{
+  lock_note_gate (gate, gate->rank);
+  lock_check (pthread_rwlock_rdlock (&gate->rwlock));
+}
+
+void
+shared_gate_acquire (struct shared_gate *gate)
+{
+  lock_note_gate (gate, gate->rank);
+  lock_check (pthread_rwlock_wrlock (&gate->rwlock));
+}
+
+void
+shared_gate_release (struct shared_gate *gate)
+{
+  lock_forget_gate (gate);
+  lock_check (pthread_rwlock_unlock (&gate->rwlock));
 }
 
 void

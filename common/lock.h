@@ -28,12 +28,23 @@ enum gate_rank {
   GATE_SUSPEND,     /* struct mapped_device.suspend_gate */
   GATE_CELL,        /* targets: one chunk or block of a device */
   GATE_COMMIT,      /* targets: one metadata commit at a time */
+  GATE_THIN_CHANGE, /* struct thin_metadata.change */
+  GATE_THIN_ROOT,   /* struct thin_metadata.root */
   GATE_METADATA,    /* pdata: one write-out of dirty blocks at a time */
   GATE_DEVICE,      /* inside a bdev-*.c: reopening, reconnecting */
 };
 
 struct gate {
   pthread_mutex_t mutex;
+  enum gate_rank rank;
+};
+
+/* A gate that many threads may hold at once, shared, or one, exclusively.  Who
+ * waits for it exclusively keeps later ones out, so a thread must not take it
+ * twice.
+ */
+struct shared_gate {
+  pthread_rwlock_t rwlock;
   enum gate_rank rank;
 };
 
@@ -47,6 +58,12 @@ void gate_init (struct gate *gate, enum gate_rank rank);
 void gate_destroy (struct gate *gate);
 void gate_acquire (struct gate *gate); /* blocks */
 void gate_release (struct gate *gate);
+
+void shared_gate_init (struct shared_gate *gate, enum gate_rank rank);
+void shared_gate_destroy (struct shared_gate *gate);
+void shared_gate_enter (struct shared_gate *gate);   /* shared; blocks */
+void shared_gate_acquire (struct shared_gate *gate); /* exclusive; blocks */
+void shared_gate_release (struct shared_gate *gate); /* either */
 
 void latch_init (struct latch *latch);
 void latch_destroy (struct latch *latch);
@@ -87,6 +104,12 @@ cleanup_gate (struct gate **gate)
   gate_release (*gate);
 }
 
+static inline void
+cleanup_shared_gate (struct shared_gate **gate)
+{
+  shared_gate_release (*gate);
+}
+
 #define LOCK_CAT2(a, b) a##b
 #define LOCK_CAT(a, b) LOCK_CAT2 (a, b)
 
@@ -100,5 +123,15 @@ cleanup_gate (struct gate **gate)
   __attribute__ ((cleanup (cleanup_gate), unused))                      \
   struct gate *LOCK_CAT (scope_gate_, __LINE__) = (g);                  \
   gate_acquire (LOCK_CAT (scope_gate_, __LINE__))
+
+#define ENTER_SHARED_GATE_FOR_SCOPE(g)                                  \
+  __attribute__ ((cleanup (cleanup_shared_gate), unused))               \
+  struct shared_gate *LOCK_CAT (scope_gate_, __LINE__) = (g);           \
+  shared_gate_enter (LOCK_CAT (scope_gate_, __LINE__))
+
+#define ACQUIRE_SHARED_GATE_FOR_SCOPE(g)                                \
+  __attribute__ ((cleanup (cleanup_shared_gate), unused))               \
+  struct shared_gate *LOCK_CAT (scope_gate_, __LINE__) = (g);           \
+  shared_gate_acquire (LOCK_CAT (scope_gate_, __LINE__))
 
 #endif /* NBDM_LOCK_H */
