@@ -125,3 +125,65 @@ image_reseal (char *block, uint32_t salt)
 
   memcpy (block, &sum, sizeof sum);
 }
+
+/* Comparing. */
+
+void
+image_expect_same (const struct memdev *dev, const char *name)
+{
+  struct memdev *theirs = image_load (name);
+  uint64_t b, n = sectors_to_bytes (theirs->bdev.size) / BLOCK;
+
+  cr_assert_eq (theirs->bdev.size, dev->bdev.size);
+  for (b = 0; b < n; b++)
+    cr_expect_eq (memcmp (theirs->data + b * BLOCK, dev->data + b * BLOCK,
+                          BLOCK), 0, "%s: block %lu", name,
+                  (unsigned long) b);
+  memdev_free (theirs);
+}
+
+static uint32_t
+image_u32 (const char *p)
+{
+  return from_le32 (*(const le32 *) p);
+}
+
+uint64_t
+image_u64 (const char *p)
+{
+  return from_le64 (*(const le64 *) p);
+}
+
+/* The same bytes, but for where the nodes are. */
+static void
+image_expect_same_tree (const char *ours, uint64_t a, const char *theirs,
+                        uint64_t b, unsigned levels)
+{
+  const char *m = ours + a * BLOCK;
+  const char *t = theirs + b * BLOCK;
+  uint32_t nr = image_u32 (m + 16), max = image_u32 (m + 20), i;
+  bool leaf = image_u32 (m + 4) == 2;
+  size_t values = 32 + 8 * max;
+
+  cr_assert_eq (memcmp (m + 4, t + 4, 4), 0);
+  cr_assert_eq (memcmp (m + 16, t + 16, 16 + 8 * nr), 0);
+  if (leaf && levels == 1) {
+    cr_assert_eq (memcmp (m + values, t + values, nr * image_u32 (m + 24)), 0);
+    return;
+  }
+  for (i = 0; i < nr; i++)
+    image_expect_same_tree (ours, image_u64 (m + values + 8 * i), theirs,
+                            image_u64 (t + values + 8 * i), levels - leaf);
+}
+
+void
+image_expect_same_trees (const struct memdev *dev, const char *name)
+{
+  struct memdev *theirs = image_load (name);
+
+  image_expect_same_tree (dev->data, image_u64 (dev->data + 320), theirs->data,
+                          image_u64 (theirs->data + 320), 2);
+  image_expect_same_tree (dev->data, image_u64 (dev->data + 328), theirs->data,
+                          image_u64 (theirs->data + 328), 1);
+  memdev_free (theirs);
+}

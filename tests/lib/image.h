@@ -25,6 +25,16 @@ FILE *image_open_text (const char *file);
  */
 int image_run_tool (const struct memdev *m, const char *program);
 
+/* Fails the running test unless the device holds the same bytes as NAME.img.xz;
+ * or, of a pool, the same trees of mappings and details, wherever their nodes
+ * are.
+ */
+void image_expect_same (const struct memdev *dev, const char *name);
+void image_expect_same_trees (const struct memdev *dev, const char *name);
+
+/* The number of 64 bits at p. */
+uint64_t image_u64 (const char *p);
+
 /* Recompute the checksum of a block of whatever kind it was before it was
  * damaged: salt is the constant of the kind.
  */

@@ -10,6 +10,7 @@
 #include "pdata/bitset.h"
 #include "tests/lib/image.h"
 #include "tests/lib/metacheck.h"
+#include "tests/lib/thin-dump.h"
 #include "tests/lib/thin-pool.h"
 
 #define CACHE 256
@@ -100,56 +101,6 @@ ParameterizedTest (int *i, fixtures, superblocks_tell_what_was_made)
   cr_expect_eq (sm_nr_blocks (pool.data_sm), images[*i].nr_data);
   cr_expect_eq (sm_nr_blocks (tm_metadata_sm (pool.tm)),
                 images[*i].nr_metadata);
-}
-
-/* The mappings of a dump, one at a time, in its order, which is the trees'. */
-struct dump {
-  FILE *fp;
-  char line[256];
-  uint64_t dev, mapped, trans, ctime, stime; /* the device reached */
-  uint64_t block, data, left, time;          /* the mapping reached */
-};
-
-static uint64_t
-attribute (const char *line, const char *name)
-{
-  const char *at = strstr (line, name);
-
-  cr_assert_not_null (at, "no %s in %s", name, line);
-  return strtoull (at + strlen (name) + 2, NULL, 10);
-}
-
-/* 1: a device; 2: a mapping; 0: the end. */
-static int
-dump_next (struct dump *d)
-{
-  bool single;
-
-  if (d->left > 0) {
-    d->left--;
-    d->block++;
-    d->data++;
-    return 2;
-  }
-  while (fgets (d->line, sizeof d->line, d->fp)) {
-    if (strstr (d->line, "<device")) {
-      d->dev = attribute (d->line, "dev_id");
-      d->mapped = attribute (d->line, "mapped_blocks");
-      d->trans = attribute (d->line, " transaction");
-      d->ctime = attribute (d->line, "creation_time");
-      d->stime = attribute (d->line, "snap_time");
-      return 1;
-    }
-    single = strstr (d->line, "<single_mapping");
-    if (!single && !strstr (d->line, "<range_mapping"))
-      continue;
-    d->block = attribute (d->line, single ? "origin_block" : "origin_begin");
-    d->data = attribute (d->line, single ? "data_block" : "data_begin");
-    d->left = single ? 0 : attribute (d->line, "length") - 1;
-    d->time = attribute (d->line, "time");
-    return 2;
-  }
-  return 0;
 }
 
 /* Devices are compared when the dump reaches them. */
@@ -279,25 +230,11 @@ Test (fixtures, opening_and_reading_writes_nothing)
 
 /* Making it again. */
 
-static void
-expect_same_image (const char *name)
-{
-  struct memdev *theirs = image_load (name);
-  uint64_t b, n = theirs->bdev.size / BM_BLOCK_SECTORS;
-
-  cr_assert_eq (theirs->bdev.size, dev->bdev.size);
-  for (b = 0; b < n; b++)
-    cr_expect_eq (memcmp (theirs->data + b * BM_BLOCK_BYTES,
-                          dev->data + b * BM_BLOCK_BYTES, BM_BLOCK_BYTES), 0,
-                  "%s: block %lu", name, (unsigned long) b);
-  memdev_free (theirs);
-}
-
 Test (fixtures, formatting_makes_the_same_bytes)
 {
   dev = memdev_new ("metadata", 1024 * BM_BLOCK_SECTORS);
   cr_assert_eq (pool_format (&pool, &dev->bdev, CACHE), 0);
-  expect_same_image ("01-fresh-ctr-only");
+  image_expect_same (dev, "01-fresh-ctr-only");
 }
 
 Test (fixtures, first_data_space_makes_the_same_bytes)
@@ -305,7 +242,7 @@ Test (fixtures, first_data_space_makes_the_same_bytes)
   load ("01-fresh-ctr-only");
   cr_assert_eq (sm_extend (pool.data_sm, 10240), 0);
   cr_assert_eq (pool_commit (&pool), 0);
-  expect_same_image ("02-empty");
+  image_expect_same (dev, "02-empty");
 }
 
 Test (fixtures, extending_metadata_makes_the_same_bytes)
@@ -313,7 +250,7 @@ Test (fixtures, extending_metadata_makes_the_same_bytes)
   load ("17-md-resize-before");
   cr_assert_eq (sm_extend (tm_metadata_sm (pool.tm), 1024 - 256), 0);
   cr_assert_eq (pool_commit (&pool), 0);
-  expect_same_image ("18-md-resize-after");
+  image_expect_same (dev, "18-md-resize-after");
 }
 
 Test (fixtures, metadata_snapshot_and_collapse_make_the_same_bytes)
@@ -322,7 +259,7 @@ Test (fixtures, metadata_snapshot_and_collapse_make_the_same_bytes)
   cr_assert_eq (pool_reserve_snap (&pool), 0);
   cr_assert_eq (pool_delete (&pool, 167), 0);
   cr_assert_eq (pool_commit (&pool), 0);
-  expect_same_image ("10-toptree-one-child-held");
+  image_expect_same (dev, "10-toptree-one-child-held");
 }
 
 /* The deterministic sequences: "insert DEV COUNT" or "remove DEV COUNT", then
@@ -351,52 +288,6 @@ play (const char *want)
   pclose (fp);
 }
 
-static uint32_t
-image_u32 (const char *p)
-{
-  return from_le32 (*(const le32 *) p);
-}
-
-static uint64_t
-image_u64 (const char *p)
-{
-  return from_le64 (*(const le64 *) p);
-}
-
-/* Compare two trees: they are the same bytes, but for where the nodes are. */
-static void
-expect_same_tree (const char *ours, uint64_t a, const char *theirs, uint64_t b,
-                  unsigned levels)
-{
-  const char *m = ours + a * BM_BLOCK_BYTES;
-  const char *t = theirs + b * BM_BLOCK_BYTES;
-  uint32_t nr = image_u32 (m + 16), max = image_u32 (m + 20), i;
-  bool leaf = image_u32 (m + 4) == 2;
-  size_t values = 32 + 8 * max;
-
-  cr_assert_eq (memcmp (m + 4, t + 4, 4), 0);
-  cr_assert_eq (memcmp (m + 16, t + 16, 16 + 8 * nr), 0);
-  if (leaf && levels == 1) {
-    cr_assert_eq (memcmp (m + values, t + values, nr * image_u32 (m + 24)), 0);
-    return;
-  }
-  for (i = 0; i < nr; i++)
-    expect_same_tree (ours, image_u64 (m + values + 8 * i), theirs,
-                      image_u64 (t + values + 8 * i), levels - leaf);
-}
-
-static void
-expect_same_trees (const char *name)
-{
-  struct memdev *theirs = image_load (name);
-
-  expect_same_tree (dev->data, image_u64 (dev->data + 320), theirs->data,
-                    image_u64 (theirs->data + 320), 2);
-  expect_same_tree (dev->data, image_u64 (dev->data + 328), theirs->data,
-                    image_u64 (theirs->data + 328), 1);
-  memdev_free (theirs);
-}
-
 static void
 make_pool_for_sequences (void)
 {
@@ -412,7 +303,7 @@ Test (fixtures, insertions_make_the_same_trees)
 {
   make_pool_for_sequences ();
   play ("insert");
-  expect_same_trees ("13-det-insert");
+  image_expect_same_trees (dev, "13-det-insert");
 }
 
 Test (fixtures, removals_make_the_same_trees)
@@ -420,7 +311,7 @@ Test (fixtures, removals_make_the_same_trees)
   make_pool_for_sequences ();
   play ("insert");
   play ("remove");
-  expect_same_trees ("14-det-remove");
+  image_expect_same_trees (dev, "14-det-remove");
   metacheck_assert (dev->data, sectors_to_bytes (dev->bdev.size), "14 again");
 }
 
@@ -428,7 +319,7 @@ Test (fixtures, removals_on_the_kernels_trees_make_the_same_trees)
 {
   load ("13-det-insert");
   play ("remove");
-  expect_same_trees ("14-det-remove");
+  image_expect_same_trees (dev, "14-det-remove");
 }
 
 /* dm-cache.  Offsets of Linux 6.1's superblock. */
@@ -449,9 +340,9 @@ read_cache_dump (uint64_t *mappings, uint64_t n)
 
   while (fgets (line, sizeof line, fp))
     if (strstr (line, "<mapping ")) {
-      i = attribute (line, "cache_block");
+      i = dump_attribute (line, "cache_block");
       cr_assert_lt (i, n);
-      mappings[i] = attribute (line, "origin_block") << 16 | 1;
+      mappings[i] = dump_attribute (line, "origin_block") << 16 | 1;
     } else if (strstr (line, "<hint "))
       cr_assert_not_null (strstr (line, "\"PwAAAA==\""));
   pclose (fp);
