@@ -198,7 +198,6 @@ void store_swap (struct exception_store **a, struct exception_store **b);
 
 struct store_type {
   char letter;
-  bool can_merge;
   int (*load) (struct exception_store *, struct exception_table *,
                struct message *);
   int (*prepare) (struct exception_store *, struct prepared p[], unsigned n);
@@ -206,6 +205,7 @@ struct store_type {
                  unsigned n, bool ok);
   int (*invalidate) (struct exception_store *);
   bool (*is_valid) (struct exception_store *);
+  /* Both or none. */
   int (*merge_peek) (struct exception_store *, struct exception_run runs[],
                      unsigned max);
   int (*merge_clear) (struct exception_store *, uint64_t n);

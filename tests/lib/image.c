@@ -23,10 +23,10 @@ image_folder (void)
   const char *top = getenv ("top_srcdir");
   char up[32] = "./";
 
-  snprintf (folder, sizeof folder, "%s/tests/fixtures/thin", top ? top : ".");
+  snprintf (folder, sizeof folder, "%s/tests/fixtures", top ? top : ".");
   while (access (folder, R_OK) < 0 && strlen (up) + 4 < sizeof up) {
     strcat (up, "../");
-    snprintf (folder, sizeof folder, "%stests/fixtures/thin", up);
+    snprintf (folder, sizeof folder, "%stests/fixtures", up);
   }
   return folder;
 }
@@ -37,8 +37,8 @@ image_available (void)
   return system ("xz --version >/dev/null 2>&1") == 0;
 }
 
-FILE *
-image_open_text (const char *file)
+static FILE *
+image_unpack (const char *file)
 {
   char command[PATH_MAX + 64];
   FILE *fp;
@@ -50,8 +50,17 @@ image_open_text (const char *file)
   return fp;
 }
 
+FILE *
+image_open_text (const char *file)
+{
+  char path[128];
+
+  snprintf (path, sizeof path, "thin/%s", file);
+  return image_unpack (path);
+}
+
 struct memdev *
-image_load (const char *name)
+image_load_path (const char *path)
 {
   static const char zeroes[BLOCK];
   char file[128], block[BLOCK];
@@ -59,20 +68,28 @@ image_load (const char *name)
   size_t n, size = 0, limit = 256 << 20;
   FILE *fp;
 
-  snprintf (file, sizeof file, "%s.img", name);
-  fp = image_open_text (file);
-  m = memdev_new (name, bytes_to_sectors (limit));
+  snprintf (file, sizeof file, "%s.img", path);
+  fp = image_unpack (file);
+  m = memdev_new (path, bytes_to_sectors (limit));
   /* Zeroes are not copied, so that large images take little memory. */
-  while ((n = fread (block, 1, sizeof block, fp)) == sizeof block &&
-         size + n <= limit) {
-    if (memcmp (block, zeroes, sizeof block) != 0)
-      memcpy (m->data + size, block, sizeof block);
+  while ((n = fread (block, 1, sizeof block, fp)) > 0 && size + n <= limit) {
+    if (memcmp (block, zeroes, n) != 0)
+      memcpy (m->data + size, block, n);
     size += n;
   }
   cr_assert_eq (pclose (fp), 0, "cannot unpack %s", file);
   cr_assert (size > 0 && size < limit);
   m->bdev.size = bytes_to_sectors (size);
   return m;
+}
+
+struct memdev *
+image_load (const char *name)
+{
+  char path[128];
+
+  snprintf (path, sizeof path, "thin/%s", name);
+  return image_load_path (path);
 }
 
 static int

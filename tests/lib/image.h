@@ -8,16 +8,19 @@
 
 #include "tests/lib/memdev.h"
 
-/* The files are in tests/fixtures/thin below $top_srcdir (or, when run by
+/* The files are in tests/fixtures below $top_srcdir (or, when run by
  * hand, below ".", ".." ... until found).  xz (Debian: xz-utils) unpacks them;
  * the caller asks image_available first and skips without.
  */
 bool image_available (void);
 
-/* NAME.img.xz as a device in memory; fails the test if it cannot be read. */
+/* PATH.img.xz, or thin/NAME.img.xz, as a device in memory; fails the test if it
+ * cannot be read.
+ */
+struct memdev *image_load_path (const char *path);
 struct memdev *image_load (const char *name);
 
-/* The text of FILE.xz; pclose it. */
+/* The text of thin/FILE.xz; pclose it. */
 FILE *image_open_text (const char *file);
 
 /* Write a device's bytes to a new temporary file whose name is put in path,
