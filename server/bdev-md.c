@@ -239,6 +239,27 @@ md_leave (struct mapped_device *md)
     md_wake_suspender (md);
 }
 
+/* Not inlined: most devices have no regions. */
+static __attribute__ ((noinline)) int
+md_map_counted (struct mapped_device *md, struct bio *bio)
+{
+  struct stats_visit v;
+  int r;
+
+  stats_begin (&md->stats, md->live, bio, &v);
+  r = table_map_bio (md->live, bio);
+  stats_end (&md->stats, md->live, &v);
+  return r;
+}
+
+static int
+md_map (struct mapped_device *md, struct bio *bio)
+{
+  if (__builtin_expect (stats_active (&md->stats), false) && bio->len > 0)
+    return md_map_counted (md, bio);
+  return table_map_bio (md->live, bio);
+}
+
 /* Once through the gate; DM_ENDIO_REQUEUE: again, with what is left of *bio. */
 static int
 md_pass (struct mapped_device *md, struct visit *v, struct bio *bio)
@@ -250,7 +271,7 @@ md_pass (struct mapped_device *md, struct visit *v, struct bio *bio)
     return r;
   r = md_check_bio (md, bio);
   if (r == 0)
-    r = table_map_bio (md->live, bio);
+    r = md_map (md, bio);
   md_leave (md);
   if (r != DM_ENDIO_REQUEUE)
     return r;

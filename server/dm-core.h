@@ -19,6 +19,7 @@
 #include "common/tree.h"
 #include "server/device-mapper.h"
 #include "server/dm-interface.h"
+#include "server/dm-stats.h"
 
 /* ------------------------------------------------------------------
  * Birth and death.
@@ -133,6 +134,8 @@ struct mapped_device {
     unsigned long cylinders, heads, sectors, start;
   } geometry;
   const struct target_type *immutable_type; /* the live table's, or NULL */
+
+  struct md_stats stats;       /* has a latch of its own */
 
   struct gate load_gate;       /* one load at a time (kernel: type lock) */
   bool loaded;                 /* a load succeeded; guarded by load_gate */
@@ -324,6 +327,12 @@ void table_destroy (struct dm_table *t);
 
 /* The target that holds sector, or NULL beyond the end.  O(log n). */
 struct dm_target *table_find (const struct dm_table *t, sector_t sector);
+
+/* How long the first of the pieces is that the table splits a bio into, as far
+ * as that can be known before its targets have seen it.  All of it if it
+ * begins beyond the end.
+ */
+sector_t table_room (const struct dm_table *t, const struct bio *bio);
 
 /* Carry out the bio, whose sectors are inside the table: split at targets and
  * max_io_len, map, submit, end_io (Linux 6.1 behaviour).  Every piece is tried

@@ -233,11 +233,24 @@ int dm_table_deps (struct registry *reg, const struct dm_ref *ref,
                    struct dm_info *info, struct message *msg);
 
 /* text is split in place.  *reply is malloc'ed text, NULL if there is none.
- * Words that begin with '@' are for the core: @cancel_deferred_remove.
+ * Words that begin with '@' are for the core: @cancel_deferred_remove, and
+ * @stats_… (server/dm-stats.h).  room: bytes that the asker has for the reply
+ * and its NUL; @stats_print_clear clears nothing if it does not fit, since the
+ * asker will try again.
  */
-int dm_device_message (struct registry *reg, const struct dm_ref *ref,
-                       sector_t sector, char *text, char **reply,
-                       struct dm_info *info, struct message *msg);
+int dm_device_message_room (struct registry *reg, const struct dm_ref *ref,
+                            sector_t sector, char *text, size_t room,
+                            char **reply, struct dm_info *info,
+                            struct message *msg);
+
+static inline int
+dm_device_message (struct registry *reg, const struct dm_ref *ref,
+                   sector_t sector, char *text, char **reply,
+                   struct dm_info *info, struct message *msg)
+{
+  return dm_device_message_room (reg, ref, sector, text, SIZE_MAX, reply, info,
+                                 msg);
+}
 
 /* geometry text: "cylinders heads sectors start" */
 int dm_device_set_geometry (struct registry *reg, const struct dm_ref *ref,

@@ -421,8 +421,9 @@ ioctl_message (struct registry *reg, struct dm_ioctl_call *call)
     return message_set (&call->message, EINVAL,
                         "the message does not end in the request");
   memcpy (&sector, call->buffer + call->header.data_start, sizeof sector);
-  r = dm_device_message (reg, &ref, sector, text, &reply, &info,
-                         &call->message);
+  r = dm_device_message_room (reg, &ref, sector, text,
+                              dm_ioctl_pack_room (call->size), &reply, &info,
+                              &call->message);
   if (r < 0)
     return r;
   ioctl_pack_begin (&pack, call);

@@ -38,7 +38,7 @@ dm_ioctl_pack_begin (struct dm_ioctl_pack *pack, struct dm_ioctl *header,
   *pack = (struct dm_ioctl_pack) {
     .header = header,
     .out = buffer + DM_IOCTL_DATA,
-    .room = size > DM_IOCTL_DATA ? size - DM_IOCTL_DATA : 0,
+    .room = dm_ioctl_pack_room (size),
   };
 }
 

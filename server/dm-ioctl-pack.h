@@ -39,6 +39,13 @@ struct dm_ioctl_pack {
   size_t needed; /* by records that are counted before they are written */
 };
 
+/* What there is of it in a buffer of size bytes. */
+static inline size_t
+dm_ioctl_pack_room (size_t size)
+{
+  return size > DM_IOCTL_DATA ? size - DM_IOCTL_DATA : 0;
+}
+
 /* size: bytes of buffer, which starts with the header's place.  Sets data_start
  * and nothing else.
  */

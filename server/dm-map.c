@@ -60,6 +60,14 @@ target_room (const struct dm_target *ti, const struct bio *bio)
   return room < bio->len ? room : bio->len;
 }
 
+sector_t
+table_room (const struct dm_table *t, const struct bio *bio)
+{
+  const struct dm_target *ti = table_find (t, bio->sector);
+
+  return ti ? target_room (ti, bio) : bio->len;
+}
+
 /* Map, submit, end_io.  Who is below may change the bio, so that how much of
  * it map took on goes to *len at once.
  */

@@ -46,12 +46,14 @@ md_new (struct registry *registry, const char *name, const char *uuid,
   list_init (&md->event_waiters);
   md->queue_limits = QUEUE_LIMITS_DEFAULT;
   md_init_locks (md);
+  stats_init (&md->stats);
   return md;
 }
 
 static void
 md_free (struct mapped_device *md)
 {
+  stats_destroy (&md->stats);
   gate_destroy (&md->suspend_gate);
   gate_destroy (&md->message_gate);
   gate_destroy (&md->load_gate);

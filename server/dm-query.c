@@ -165,19 +165,38 @@ dm_table_deps (struct registry *reg, const struct dm_ref *ref, uint32_t flags,
  */
 
 static int
-core_message (struct mapped_device *md, const struct args *args,
-              struct message *msg)
+cancel_deferred_message (struct mapped_device *md, const struct args *args,
+                         struct message *msg)
 {
-  const char *word = args->argv[0];
   char name[DM_NAME_LEN];
 
-  if (!args_word_is (word, "@cancel_deferred_remove"))
-    return message_set (msg, EINVAL, "%s: Unsupported message sent to DM "
-                        "core: %s", md_copy_name (md, name), word);
   if (args->argc != 1)
     return message_set (msg, EINVAL, "%s: Invalid arguments for "
                         "@cancel_deferred_remove", md_copy_name (md, name));
   return registry_cancel_deferred (md->registry, md, msg);
+}
+
+static int
+core_message (struct mapped_device *md, struct args *args, size_t room,
+              char **reply, struct message *msg)
+{
+  const char *word = args->argv[0];
+  char name[DM_NAME_LEN];
+  int r;
+
+  if (args_word_is (word, "@cancel_deferred_remove"))
+    return cancel_deferred_message (md, args, msg);
+  r = stats_message (&md->stats, bdev_size (&md->bdev), args, room, reply);
+  if (r == -EOPNOTSUPP)
+    return message_set (msg, EINVAL, "%s: Unsupported message sent to DM "
+                        "core: %s", md_copy_name (md, name), word);
+  if (r == -EINVAL)
+    message_set (msg, EINVAL, "%s: Invalid parameters for message %s",
+                 md_copy_name (md, name), word);
+  if (r == -ENOENT)
+    message_set (msg, ENOENT, "%s: %s: there is no such region",
+                 md_copy_name (md, name), word);
+  return r;
 }
 
 /* One at a time for a device: ti->message has room for one. */
@@ -247,7 +266,7 @@ collect_reply (struct mapped_device *md, sector_t sector, struct args *args,
 
 static int
 md_message (struct mapped_device *md, sector_t sector, char *text,
-            char **reply, struct message *msg)
+            size_t room, char **reply, struct message *msg)
 {
   char **CLEANUP_FREE argv = NULL;
   char name[DM_NAME_LEN];
@@ -260,14 +279,15 @@ md_message (struct mapped_device *md, sector_t sector, char *text,
     return message_set (msg, EINVAL, "%s: Empty message received.",
                         md_copy_name (md, name));
   if (argv[0][0] == '@')
-    return core_message (md, &args, msg);
+    return core_message (md, &args, room, reply, msg);
   return collect_reply (md, sector, &args, reply, msg);
 }
 
 int
-dm_device_message (struct registry *reg, const struct dm_ref *ref,
-                   sector_t sector, char *text, char **reply,
-                   struct dm_info *info, struct message *msg)
+dm_device_message_room (struct registry *reg, const struct dm_ref *ref,
+                        sector_t sector, char *text, size_t room,
+                        char **reply, struct dm_info *info,
+                        struct message *msg)
 {
   struct mapped_device *md;
   int r = verb_begin (reg, ref, &md, msg);
@@ -275,7 +295,7 @@ dm_device_message (struct registry *reg, const struct dm_ref *ref,
   if (r < 0)
     return r;
   *reply = NULL;
-  r = md_message (md, sector, text, reply, msg);
+  r = md_message (md, sector, text, room, reply, msg);
   verb_explain (md, "message", r, msg);
   return verb_end (md, r, 0, info);
 }

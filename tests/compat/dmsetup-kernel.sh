@@ -18,7 +18,7 @@ modprobe brd rd_nr=2 rd_size=8192
 major=$(awk '$2 == "device-mapper" {print $1}' /proc/devices)
 
 for list in "$@"; do
-    DMSETUP=dmsetup DEV0=/dev/ram0 DEV1=/dev/ram1 \
+    DMSETUP=dmsetup DEV0=/dev/ram0 DEV1=/dev/ram1 IO=$compat/io-kernel.sh \
         "$compat/$list.sh" >/dev/shm/transcript
     names=(lower="$major:0")
     [ "$list" != dmsetup-more-commands ] ||

@@ -15,6 +15,7 @@ plugin=$top_builddir/server/.libs/nbdkit-dm-plugin.so
 compare ()
 {
     DMSETUP=$dmsetup DEV0=$tmp/dev0 DEV1=$tmp/dev1 \
+        IO="$compat/io-nbd.py $tmp/nbd" \
         timeout 300 "$compat/$1.sh" >"$tmp/transcript" ||
         fail "the commands of $1 did not come to their end"
     "$compat/normalise" DEV0="$tmp/dev0" DEV1="$tmp/dev1" MAJ=600 \
@@ -55,6 +56,9 @@ truncate -s 8M "$tmp/dev0" "$tmp/dev1"
 start_nbdm
 compare dmsetup-commands
 compare dmsetup-more-commands
+if python3 -c 'import nbd' 2>/dev/null; then
+    compare stats-commands
+fi
 many_devices
 long_table
 
