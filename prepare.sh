@@ -6,6 +6,7 @@
 packages_build="
   autoconf automake gcc libc6-dev libtool make perl pkg-config
   nbdkit nbdkit-plugin-dev libnbd-dev libev-dev libyaml-dev
+  libjansson-dev
 "
 packages_run="
   libnbd-bin

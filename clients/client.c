@@ -257,3 +257,22 @@ client_text (struct client *client, enum nbdm_command command, char **text,
   *message = f.message;
   return *text ? r : -ENOMEM;
 }
+
+uint64_t
+dev_encode (unsigned major, unsigned minor)
+{
+  return (minor & 0xff) | (uint64_t) major << 8 |
+    (uint64_t) (minor & ~0xffu) << 12;
+}
+
+unsigned
+dev_major (uint64_t dev)
+{
+  return (dev >> 8) & 0xfff;
+}
+
+unsigned
+dev_minor (uint64_t dev)
+{
+  return (dev & 0xff) | ((dev >> 12) & 0xfff00);
+}

@@ -70,4 +70,9 @@ void call_reset (struct call *call);
 int client_text (struct client *client, enum nbdm_command command, char **text,
                  char **message);
 
+/* Device numbers as struct dm_ioctl.dev has them. */
+uint64_t dev_encode (unsigned major, unsigned minor);
+unsigned dev_major (uint64_t dev);
+unsigned dev_minor (uint64_t dev);
+
 #endif /* NBDM_CLIENT_H */

@@ -1,108 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Verbs that only look: ls, status, table, deps, targets, version. */
+/* Verbs that only look: ls, deps, targets, version. */
 
 #include "clients/nbdmsetup.h"
 
 #include <stdio.h>
-#include <string.h>
+
+#include <jansson.h>
 
 #include "clients/reply.h"
 
 /* ------------------------------------------------------------------
- * status, table, and ls --target
- */
-static bool
-is_wanted (const struct session *s, const struct reply_target *target)
-{
-  return s->options.target == NULL ||
-    strcmp (s->options.target, target->type) == 0;
-}
-
-/* What precedes the lines of a device: once the info block if -v was given,
- * its name on each line if there are several.
- */
-static void
-print_head (struct session *s, const struct device *device, bool several,
-            const struct call *call, bool first)
-{
-  if (s->options.verbose) {
-    if (first)
-      device_print_info (call->reply);
-  }
-  else if (several)
-    printf ("%s: ", device->name);
-}
-
-static int
-print_targets (struct session *s, const struct device *device, bool several,
-               const struct call *call)
-{
-  struct reply_walk walk = reply_walk_targets (call);
-  struct reply_target target;
-  bool first = true;
-  int r;
-
-  while ((r = reply_check (reply_next_target (&walk, &target))) > 0) {
-    if (!is_wanted (s, &target))
-      continue;
-    print_head (s, device, several, call, first);
-    printf ("%llu %llu %s %s\n", (unsigned long long) target.start,
-            (unsigned long long) target.length, target.type, target.text);
-    first = false;
-  }
-  if (r == 0 && call->reply->target_count == 0 && !s->options.target) {
-    print_head (s, device, several, call, true);
-    printf ("\n");
-    first = false;
-  }
-  if (!first && several && s->options.verbose)
-    printf ("\n");
-  return r;
-}
-
-static int
-status_call (struct session *s, const struct device *device, bool several,
-             uint32_t flags)
-{
-  struct call call = { .request.flags = flags };
-  int r = device_call (s, device, DM_TABLE_STATUS_CMD, &call);
-
-  if (r == 0)
-    r = print_targets (s, device, several, &call);
-  call_reset (&call);
-  return r;
-}
-
-/* With --target and no device named dmsetup still names what it finds. */
-static int
-status_one (struct session *s, const struct device *device, bool several)
-{
-  return status_call (s, device, several, 0);
-}
-
-int
-cmd_status (struct session *s)
-{
-  return device_each (s, true, status_one);
-}
-
-static int
-table_one (struct session *s, const struct device *device, bool several)
-{
-  return status_call (s, device, several, DM_STATUS_TABLE_FLAG);
-}
-
-int
-cmd_table (struct session *s)
-{
-  return device_each (s, true, table_one);
-}
-
-/* ------------------------------------------------------------------
  * ls
  */
-static int
-ls_one (struct session *s, const struct device *device, bool several)
+static void
+ls_print (const struct session *s, const struct device *device)
 {
   unsigned major = dev_major (device->listed_dev);
   unsigned minor = dev_minor (device->listed_dev);
@@ -113,6 +24,25 @@ ls_one (struct session *s, const struct device *device, bool several)
   case FORM_BLKDEVNAME: printf ("(dm-%u)\n", minor); break;
   case FORM_DEVNAME: printf ("(%s)\n", device->name); break;
   }
+}
+
+static int
+ls_json (struct session *s, const struct device *device)
+{
+  return json_put (s, json_pack (
+      "{s:o, s:i, s:i}", "name", json_text (device->name),
+      "major", (int) dev_major (device->listed_dev),
+      "minor", (int) dev_minor (device->listed_dev)));
+}
+
+static int
+ls_one (struct session *s, const struct device *device, bool several)
+{
+  if (s->options.exec)
+    return run_command (s->options.exec, device->name);
+  if (s->options.json)
+    return ls_json (s, device);
+  ls_print (s, device);
   return 0;
 }
 
@@ -122,18 +52,13 @@ ls_one_with_target (struct session *s, const struct device *device,
                     bool several)
 {
   struct call call = { .reply = NULL };
-  struct reply_target target;
-  struct reply_walk walk;
-  bool found = false;
   int r = device_call (s, device, DM_TABLE_STATUS_CMD, &call);
 
-  if (r == 0) {
-    walk = reply_walk_targets (&call);
-    while (!found &&
-           (r = reply_check (reply_next_target (&walk, &target))) > 0)
-      found = is_wanted (s, &target);
-  }
-  if (found)
+  if (r == 0)
+    r = reply_check (reply_has_target (&call, s->options.target));
+  if (r > 0 && (s->options.exec || s->options.json))
+    r = ls_one (s, device, several);
+  else if (r > 0)
     printf ("%s\t(%u, %u)\n", device->name, dev_major (call.reply->dev),
             dev_minor (call.reply->dev));
   call_reset (&call);
@@ -143,8 +68,16 @@ ls_one_with_target (struct session *s, const struct device *device,
 int
 cmd_ls (struct session *s)
 {
-  return device_each_listed (s, s->options.target ? ls_one_with_target : ls_one,
-                             "No devices found");
+  bool quiet = s->options.json;
+  int r;
+
+  if (s->options.tree)
+    return cmd_ls_tree (s);
+  r = json_begin_list (s);
+  if (r < 0)
+    return r;
+  return device_each_listed (s, s->options.target ? ls_one_with_target :
+                             ls_one, quiet ? NULL : "No devices found");
 }
 
 /* ------------------------------------------------------------------
@@ -186,13 +119,46 @@ print_deps (struct session *s, const struct call *call)
   return r;
 }
 
+/* {"major": 600, "minor": 0}, and a name if it is one of ours. */
+static json_t *
+json_dependency (struct session *s, uint64_t dev)
+{
+  struct call call = { .request.dev = dev };
+  json_t *object = json_pack ("{s:i, s:i}", "major", (int) dev_major (dev),
+                              "minor", (int) dev_minor (dev));
+
+  if (client_call (&s->client, DM_DEV_STATUS_CMD, &call) == 0)
+    json_object_set_new (object, "name", json_text (call.reply->name));
+  call_reset (&call);
+  return object;
+}
+
+static int
+json_deps (struct session *s, const struct call *call)
+{
+  json_t *device = json_device (call->reply), *list = json_array ();
+  struct reply_walk walk = reply_walk (call);
+  uint64_t dev;
+  uint32_t count;
+  int r = reply_check (reply_deps_count (&walk, &count));
+
+  while (r >= 0 && (r = reply_check (reply_next_dep (&walk, &dev))) > 0)
+    json_array_append_new (list, json_dependency (s, dev));
+  json_object_set_new (device, "deps", list);
+  if (r < 0)
+    json_decref (device);
+  return r < 0 ? r : json_put (s, device);
+}
+
 static int
 deps_one (struct session *s, const struct device *device, bool several)
 {
   struct call call = { .reply = NULL };
   int r = device_call (s, device, DM_TABLE_DEPS_CMD, &call);
 
-  if (r == 0) {
+  if (r == 0 && s->options.json)
+    r = json_deps (s, &call);
+  else if (r == 0) {
     print_head (s, device, several, &call, true);
     r = print_deps (s, &call);
     if (several && s->options.verbose)
@@ -205,12 +171,26 @@ deps_one (struct session *s, const struct device *device, bool several)
 int
 cmd_deps (struct session *s)
 {
-  return device_each (s, true, deps_one);
+  int r = json_begin_list (s);
+
+  return r < 0 ? r : device_each (s, true, deps_one);
 }
 
 /* ------------------------------------------------------------------
  * targets, target-version, version
  */
+static void
+print_version (struct session *s, const struct reply_version *v)
+{
+  if (s->options.json)
+    json_put (s, json_pack ("{s:o, s:[iii]}", "name", json_text (v->name),
+                            "version", (int) v->version[0],
+                            (int) v->version[1], (int) v->version[2]));
+  else
+    printf ("%-16s v%u.%u.%u\n", v->name, v->version[0], v->version[1],
+            v->version[2]);
+}
+
 static int
 print_versions (struct session *s, const char *type, uint32_t command)
 {
@@ -223,8 +203,7 @@ print_versions (struct session *s, const char *type, uint32_t command)
   if (r == 0) {
     walk = reply_walk (&call);
     while ((r = reply_check (reply_next_version (&walk, &version))) > 0)
-      printf ("%-16s v%u.%u.%u\n", version.name, version.version[0],
-              version.version[1], version.version[2]);
+      print_version (s, &version);
   }
   call_reset (&call);
   return r;
@@ -233,13 +212,15 @@ print_versions (struct session *s, const char *type, uint32_t command)
 int
 cmd_targets (struct session *s)
 {
-  return print_versions (s, NULL, DM_LIST_VERSIONS_CMD);
+  int r = json_begin_list (s);
+
+  return r < 0 ? r : print_versions (s, NULL, DM_LIST_VERSIONS_CMD);
 }
 
 int
 cmd_target_version (struct session *s)
 {
-  int i, r = 0;
+  int i, r = json_begin_list (s);
 
   for (i = 0; i < s->argc && r == 0; i++) {
     r = device_check_new_name (s->argv[i]);
@@ -248,6 +229,8 @@ cmd_target_version (struct session *s)
   }
   return r;
 }
+
+#define LIBRARY_VERSION "1.02.185 (2022-05-18)"
 
 /* The library is the one whose behaviour this program shows: scripts look
  * there for what dmsetup can do.  The driver is what the server speaks.
@@ -259,9 +242,15 @@ cmd_version (struct session *s)
   struct call call = { .reply = NULL };
   int r;
 
-  printf ("Library version:   1.02.185 (2022-05-18)\n");
+  if (!s->options.json)
+    printf ("Library version:   " LIBRARY_VERSION "\n");
   r = device_call (s, &none, DM_VERSION_CMD, &call);
-  if (r == 0)
+  if (r == 0 && s->options.json)
+    r = json_put (s, json_pack (
+        "{s:s, s:s, s:[iii]}", "program", PACKAGE_VERSION,
+        "library", LIBRARY_VERSION, "driver", (int) call.reply->version[0],
+        (int) call.reply->version[1], (int) call.reply->version[2]));
+  else if (r == 0)
     printf ("Driver version:    %u.%u.%u\n", call.reply->version[0],
             call.reply->version[1], call.reply->version[2]);
   call_reset (&call);

@@ -5,9 +5,12 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "clients/reply.h"
+#include "common/cleanup.h"
 
 /* reply, if not NULL, is the caller's to reset. */
 static int
@@ -32,6 +35,13 @@ table_load (struct session *s, const struct device *device,
  * create
  */
 
+/* What is to be made. */
+struct new_device {
+  const char *name, *uuid;
+  bool has_dev;
+  uint64_t dev;
+};
+
 /* Load and resume a device just made; remove it again if that fails.  It is
  * addressed by name: unlike libdevmapper, which takes the user's -j for its
  * number, we need no right guess of the server's major.
@@ -54,16 +64,15 @@ create_start (struct session *s, struct device *device,
 }
 
 static int
-create_run (struct session *s, const char *name, const struct table *table)
+create_run (struct session *s, const struct new_device *new,
+            const struct table *table)
 {
   struct device device = {
-    .name = name,
-    .uuid = s->options.uuid,
-    .shown_dev = s->options.dev,
+    .name = new->name, .uuid = new->uuid, .shown_dev = new->dev,
   };
   struct call created = {
-    .request.flags = s->options.has_dev ? DM_PERSISTENT_DEV_FLAG : 0,
-    .request.dev = s->options.dev,
+    .request.flags = new->has_dev ? DM_PERSISTENT_DEV_FLAG : 0,
+    .request.dev = new->dev,
   };
   struct call resumed = { .reply = NULL };
   int r = device_call (s, &device, DM_DEV_CREATE_CMD, &created);
@@ -79,23 +88,87 @@ create_run (struct session *s, const char *name, const struct table *table)
   return r;
 }
 
+static int
+create_check (const struct new_device *new)
+{
+  int r = device_check_new_name (new->name);
+
+  return r == 0 && new->uuid ? device_check_uuid (new->uuid) : r;
+}
+
+static int
+create_concise_one (struct session *s, const struct concise *device)
+{
+  const struct new_device new = {
+    .name = device->name,
+    .uuid = device->uuid,
+    .has_dev = device->has_minor,
+    .dev = device->has_minor ? dev_encode (DM_BLOCK_MAJOR, device->minor) : 0,
+  };
+  uint32_t flags = s->options.flags;
+  struct table table = { NULL };
+  int r = create_check (&new);
+
+  if (r == 0)
+    r = table_parse_text (device->table, "", &table);
+  if (device->readonly)
+    s->options.flags |= DM_READONLY_FLAG;
+  if (r == 0)
+    r = create_run (s, &new, &table);
+  s->options.flags = flags;
+  table_reset (&table);
+  return r;
+}
+
+static int
+create_concise (struct session *s)
+{
+  const struct options *o = &s->options;
+  char *CLEANUP_FREE text = NULL;
+  int r = 0;
+
+  if (o->table || o->notable || o->uuid || o->has_dev || o->inactive) {
+    fprintf (stderr, "--concise is incompatible with --[no]table, --minor, "
+             "--uuid and --inactive.\n");
+    return -EINVAL;
+  }
+  if (s->argc > 1) {
+    fprintf (stderr, "nbdmsetup create --concise takes at most one "
+             "argument\n");
+    return -EINVAL;
+  }
+  if (s->argc == 1)
+    text = strdup (s->argv[0]);
+  else
+    r = read_text (NULL, &text);
+  if (r == 0 && text == NULL)
+    r = -ENOMEM;
+  return r < 0 ? r : concise_each (text, create_concise_one, s);
+}
+
 int
 cmd_create (struct session *s)
 {
+  const struct new_device new = {
+    .name = s->argc ? s->argv[0] : NULL,
+    .uuid = s->options.uuid,
+    .has_dev = s->options.has_dev,
+    .dev = s->options.dev,
+  };
   struct table table = { NULL };
-  int r = 0;
+  int r;
 
-  if (s->argc == 0) {
+  if (s->options.concise)
+    return create_concise (s);
+  if (new.name == NULL) {
     fprintf (stderr, "Please provide a name for the new device.\n");
     return -EINVAL;
   }
-  if (device_check_new_name (s->argv[0]) < 0 ||
-      (s->options.uuid && device_check_uuid (s->options.uuid) < 0))
-    return -EINVAL;
-  if (!s->options.notable)
+  r = create_check (&new);
+  if (r == 0 && !s->options.notable)
     r = table_read (s, s->argc > 1 ? s->argv[1] : NULL, &table);
   if (r == 0)
-    r = create_run (s, s->argv[0], &table);
+    r = create_run (s, &new, &table);
   table_reset (&table);
   return r;
 }

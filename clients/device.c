@@ -10,25 +10,6 @@
 
 #include "clients/reply.h"
 
-uint64_t
-dev_encode (unsigned major, unsigned minor)
-{
-  return (minor & 0xff) | (uint64_t) major << 8 |
-    (uint64_t) (minor & ~0xffu) << 12;
-}
-
-unsigned
-dev_major (uint64_t dev)
-{
-  return (dev >> 8) & 0xfff;
-}
-
-unsigned
-dev_minor (uint64_t dev)
-{
-  return (dev & 0xff) | ((dev >> 12) & 0xfff00);
-}
-
 int
 device_check_new_name (const char *name)
 {
@@ -184,6 +165,22 @@ reply_check (int r)
 /* ------------------------------------------------------------------
  * Several devices.
  */
+static int
+device_if_selected (struct session *s, const struct device *device,
+                    bool several, device_fn fn)
+{
+  struct call call = { .reply = NULL };
+  int r = 1;
+
+  if (s->options.select) {
+    r = device_call (s, device, DM_DEV_STATUS_CMD, &call);
+    if (r == 0)
+      r = session_selects (s, call.reply);
+    call_reset (&call);
+  }
+  return r > 0 ? fn (s, device, several) : r;
+}
+
 int
 device_each_listed (struct session *s, device_fn fn, const char *if_none)
 {
@@ -202,7 +199,7 @@ device_each_listed (struct session *s, device_fn fn, const char *if_none)
       any = true;
       r = device_check_new_name (name.name);
       if (r == 0)
-        r = fn (s, &device, true);
+        r = device_if_selected (s, &device, true, fn);
       if (r < 0)
         break;
     }
@@ -220,15 +217,15 @@ device_each (struct session *s, bool all, device_fn fn)
   int i, r = 0;
 
   if (s->argc == 0) {
-    if (all && !s->options.uuid && !s->options.has_dev)
+    if ((all || s->options.select) && !s->options.uuid && !s->options.has_dev)
       return device_each_listed (s, fn, "No devices found");
     r = device_select (s, NULL, &device);
-    return r < 0 ? r : fn (s, &device, false);
+    return r < 0 ? r : device_if_selected (s, &device, false, fn);
   }
   for (i = 0; i < s->argc && r >= 0; i++) {
     r = device_select (s, s->argv[i], &device);
     if (r == 0)
-      r = fn (s, &device, s->argc > 1);
+      r = device_if_selected (s, &device, s->argc > 1, fn);
   }
   return r;
 }
@@ -272,6 +269,8 @@ device_print_info (const struct dm_ioctl *reply)
 void
 device_print_verbose (struct session *s, const struct call *call)
 {
-  if (s->options.verbose)
+  if (s->options.verbose && s->options.json)
+    json_put (s, json_info (call->reply));
+  else if (s->options.verbose)
     device_print_info (call->reply);
 }

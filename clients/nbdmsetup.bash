@@ -9,11 +9,17 @@ _nbdmsetup_ask ()
     LC_ALL=C grep -xE '[0-9A-Za-z#+.:=@_-]+'
 }
 
+_nbdmsetup_types ()
+{
+  "${COMP_WORDS[0]}" "${control[@]}" targets 2>/dev/null |
+    LC_ALL=C grep -oE '^[0-9a-z_-]+'
+}
+
 _nbdmsetup ()
 {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
   local verbs='create remove remove_all suspend resume load clear reload
-    wipe_table rename message ls info deps status table wait mknodes
+    wipe_table rename message ls info deps status table measure wait mknodes
     target-version targets version setgeometry dump help'
   local options='--control --help --version --verbose'
   local control=() verb='' i words=''
@@ -26,25 +32,42 @@ _nbdmsetup ()
     esac
   done
   case $verb in
-    create) options='--table --notable --uuid --readonly --major --minor' ;;
+    create) options='--table --notable --uuid --readonly --major --minor
+      --concise' ;;
     load) options='--table --readonly' ;;
     reload) options='--table --readonly --status' ;;
-    remove) options='--force --retry --deferred' ;;
+    remove) options='--force --retry --deferred --select' ;;
     remove_all) options='--force --deferred' ;;
-    suspend | resume | wipe_table) options='--noflush --nolockfs' ;;
+    clear) options='--select' ;;
+    suspend | resume | wipe_table) options='--noflush --nolockfs --select' ;;
     rename) options='--setuuid' ;;
-    ls) options='--target -o' ;;
+    ls) options='--target --exec --tree --select --json -o' ;;
     info) options='--columns --options --noheadings --separator
-      --nameprefixes --unquoted --inactive' ;;
-    deps) options='--inactive -o' ;;
-    status) options='--target --noflush --inactive' ;;
-    table) options='--target --inactive' ;;
+      --nameprefixes --unquoted --rows --unbuffered --sort --select --count
+      --interval --inactive --json' ;;
+    deps) options='--inactive --select --json -o' ;;
+    status) options='--target --exec --noflush --inactive --select --json' ;;
+    table) options='--target --exec --inactive --concise --showkeys --select
+      --json' ;;
+    measure) options='--target --select --json' ;;
+    targets | target-version | version) options='--json' ;;
   esac
   case $prev:$verb:$cur in
+    -o:ls:* | -o:deps:*)
+      words='devno devname blkdevname'
+      [[ " ${COMP_WORDS[*]} " != *" --tree "* ]] ||
+        words='active ascii blkdevname compact device inverted nodevice notrunc
+          open rw utf uuid vt100' ;;
+    -o:info:* | -O:info:* | --options:info:* | --sort:info:*)
+      words='attr blkdevname blkdevs_used device_count device_ref_count devno
+        devnos_used devnos_using_dev devs_used events major minor name
+        names_using_dev open readonly segments suspended tables_loaded uuid' ;;
+    --target:*:*) words=$(_nbdmsetup_types) ;;
     --control:*:*) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     *:*:-*) words=$options ;;
     *::*) words=$verbs ;;
-    *:create:* | *:ls:* | *:target-version:* | *:remove_all:* | *:targets:* | *:dump:*) ;;
+    *:target-version:*) words=$(_nbdmsetup_types) ;;
+    *:create:* | *:ls:* | *:remove_all:* | *:targets:* | *:dump:*) ;;
     *) words=$(_nbdmsetup_ask info -c --noheadings -o name) ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")

@@ -3,13 +3,10 @@
 
 #include "clients/nbdmsetup.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "common/cleanup.h"
 
 /* dmsetup's order and words; max -1: any number.  With -u, or -j and -m, some
  * take one word less, which they check themselves.
@@ -22,6 +19,7 @@ static const struct verb {
   { "help", "", 0, 0, cmd_help },
   { "create", "DEVICE [-u UUID] [-j MAJOR -m MINOR] [-r]\n"
     "             [-n | --table TABLE | TABLE_FILE]", 0, 2, cmd_create },
+  { "create", "--concise [DEVICES]", 0, 2, cmd_create },
   { "remove", "[-f] [--retry] [--deferred] DEVICE...", 0, -1, cmd_remove },
   { "remove_all", "[-f] [--deferred]", 0, 0, cmd_remove_all },
   { "suspend", "[--noflush] [--nolockfs] DEVICE...", 0, -1, cmd_suspend },
@@ -37,15 +35,20 @@ static const struct verb {
     cmd_wipe_table },
   { "rename", "DEVICE [--setuuid] NEW", 1, 2, cmd_rename },
   { "message", "DEVICE SECTOR MESSAGE...", 2, -1, cmd_message },
-  { "ls", "[--target TYPE] [-o devno|devname|blkdevname]", 0, 0, cmd_ls },
+  { "ls", "[--target TYPE] [--exec COMMAND] [-o devno|devname|blkdevname]",
+    0, 0, cmd_ls },
+  { "ls", "--tree [-o OPTIONS]", 0, 0, cmd_ls },
   { "info", "[--inactive] [DEVICE...]", 0, -1, cmd_info },
-  { "info", "-c [-o FIELDS] [--noheadings] [--separator TEXT]\n"
-    "             [--nameprefixes [--unquoted]] [DEVICE...]", 0, -1,
+  { "info", "-c [-o FIELDS] [-O FIELDS] [--noheadings] [--separator TEXT]\n"
+    "             [--nameprefixes [--unquoted]] [--rows] [--unbuffered]\n"
+    "             [--count N [--interval SECONDS]] [DEVICE...]", 0, -1,
     cmd_info },
   { "deps", "[--inactive] [-o devno|devname|blkdevname] [DEVICE...]", 0, -1,
     cmd_deps },
   { "status", "[--noflush] [--target TYPE] [DEVICE...]", 0, -1, cmd_status },
-  { "table", "[--inactive] [--target TYPE] [DEVICE...]", 0, -1, cmd_table },
+  { "table", "[--inactive] [--target TYPE] [--exec COMMAND] [--showkeys]\n"
+    "             [--concise] [DEVICE...]", 0, -1, cmd_table },
+  { "measure", "[DEVICE...]", 0, -1, cmd_measure },
   { "wait", "[--noflush] DEVICE [EVENT_NR]", 0, 2, cmd_wait },
   { "mknodes", "[DEVICE...]", 0, -1, cmd_mknodes },
   { "target-version", "TYPE...", 1, -1, cmd_target_version },
@@ -65,6 +68,7 @@ print_usage (FILE *out)
              verbs[i].args);
   fprintf (out, "\nDEVICE is a name; instead of one -u UUID or -j MAJOR "
            "-m MINOR.\n"
+           "-S SELECTION of devices and --json go with most verbs.\n"
            "A table comes from --table, else a file, else standard input.\n"
            "SOCKET: --control, else $NBDM_CONTROL, else /run/nbdm/control "
            "for root\nand $XDG_RUNTIME_DIR/nbdm/control for others.\n"
@@ -83,50 +87,6 @@ int
 cmd_mknodes (struct session *s)
 {
   return 0;
-}
-
-/* One line, whatever the server has put into it. */
-void
-print_message (const char *text)
-{
-  fputs ("nbdm: ", stderr);
-  for (; *text; text++)
-    fputc ((unsigned char) *text < ' ' || *text == 127 ? ' ' : *text, stderr);
-  fputc ('\n', stderr);
-}
-
-static void
-print_no_server (const struct session *s, const char *path, int err)
-{
-  bool env = getenv ("NBDM_CONTROL") != NULL;
-
-  fprintf (stderr, "nbdmsetup: cannot reach a server at %s: %s "
-           "(%s; `nbdkit dm control=SOCKET` makes such a socket)\n",
-           path, strerror (err),
-           s->options.control ? "the socket that --control names" :
-           env ? "the socket that NBDM_CONTROL names" :
-           "the default, as NBDM_CONTROL is not set");
-}
-
-void
-session_connect (struct session *s)
-{
-  char *CLEANUP_FREE path = NULL;
-  int r;
-
-  if (s->client.fd >= 0)
-    return;
-  r = client_socket_path (s->options.control, &path);
-  if (r == 0)
-    r = client_connect (&s->client, path);
-  if (r == 0)
-    return;
-  if (path)
-    print_no_server (s, path, -r);
-  else
-    fprintf (stderr, "nbdmsetup: no control socket: neither --control nor "
-             "NBDM_CONTROL nor XDG_RUNTIME_DIR is set\n");
-  exit (EXIT_FAILURE);
 }
 
 static const struct verb *
@@ -150,6 +110,7 @@ static int
 run_verb (struct session *s, const struct verb *verb)
 {
   bool fields = verb->run == cmd_info && s->options.columns;
+  int r;
 
   if (!fields && options_parse_form (&s->options) < 0) {
     fprintf (stderr, "Couldn't process command line.\n");
@@ -157,7 +118,8 @@ run_verb (struct session *s, const struct verb *verb)
   }
   if (s->argc < verb->min || (verb->max >= 0 && s->argc > verb->max))
     return usage_error ("Incorrect number of arguments.\n");
-  if (verb->run (s) >= 0)
+  r = verb->run (s);
+  if (json_end (s) >= 0 && r >= 0)
     return EXIT_SUCCESS;
   fflush (stdout);
   fprintf (stderr, "Command failed.\n");
@@ -193,7 +155,7 @@ main (int argc, char **argv)
   struct session s = { .client = CLIENT_INIT };
   int status = run (&s, argc, argv);
 
-  client_close (&s.client);
+  session_reset (&s);
   if (fflush (stdout) != 0 || ferror (stdout)) {
     perror ("nbdmsetup: standard output");
     return EXIT_FAILURE;

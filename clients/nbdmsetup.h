@@ -10,6 +10,10 @@
 
 #include "clients/client.h"
 
+struct graph;
+struct json_t;
+struct selection;
+
 /* dmsetup 1.02.185 is the model down to the wording of errors: whoever knows
  * it, and every script that parses it, knows nbdmsetup.  Observed with Linux
  * 6.1.  Functions that can fail have written to stderr what has to be said
@@ -26,13 +30,17 @@ struct options {
   int help, version, status;
   int notable, force, retry, columns, noheadings, nameprefixes, unquoted;
   int setuuid, deferred;
+  int concise, json, rows, showkeys, tree, unbuffered;
   int readonly, noflush, nolockfs, inactive; /* see flags */
   int addnodeonresume, addnodeoncreate;
   int ignored;               /* by something that we have not: udev, nodes … */
   int verbose;
 
   const char *control, *table, *target, *uuid, *separator;
-  const char *fields;        /* -o, as given */
+  const char *exec;          /* the command of ls and table */
+  const char *fields, *sort; /* -o and -O, as given */
+  const char *select;        /* -S */
+  unsigned interval, count;  /* seconds, and how often; 0: not given */
   enum number_form form;     /* -o of ls and deps */
   bool has_dev;              /* -j and -m */
   uint64_t dev;              /* ioctl's encoding */
@@ -48,19 +56,30 @@ int options_parse (int argc, char **argv, struct options *options);
 int options_parse_form (struct options *options);
 
 /* ------------------------------------------------------------------
- * nbdmsetup.c
+ * session.c
  */
 
-/* One run of the program. */
+/* One run of the program.  Zero-initialise but for client. */
 struct session {
   struct options options;
   struct client client;
   int argc;                  /* words behind the verb */
   char **argv;
+  struct json_t *json;       /* what is to be printed with --json */
+  struct graph *graph;       /* session_graph */
+  struct selection *selection; /* -S, parsed; or NULL */
 };
+
+void session_reset (struct session *s);
 
 /* Connect unless connected; does not return if that fails. */
 void session_connect (struct session *s);
+
+/* All devices, read from the server the first time.  The session's. */
+int session_graph (struct session *s, struct graph **graph);
+
+/* 1 if -S selects the device of this reply (or there is no -S), 0 if not. */
+int session_selects (struct session *s, const struct dm_ioctl *dmi);
 
 /* A line on stderr with what the server tells of an error. */
 void print_message (const char *text);
@@ -79,10 +98,6 @@ struct device {
   uint64_t shown_dev;  /* not sent, only told in errors */
   uint64_t listed_dev; /* the number, if device_each_listed has found it */
 };
-
-uint64_t dev_encode (unsigned major, unsigned minor);
-unsigned dev_major (uint64_t dev);
-unsigned dev_minor (uint64_t dev);
 
 /* The device that word names (with or without /dev/mapper/ before it), or if
  * word is NULL the one that -u or -j and -m name.
@@ -108,15 +123,15 @@ int device_simple (struct session *s, const struct device *device,
 int reply_check (int r);
 
 /* Run fn on each device that the words name, or -u or -j and -m; none at all:
- * every device there is if all is true.  Stops at the first failure.  several:
- * the output must say whose it is.
+ * every device there is if all is true or -S selects some.  Stops at the first
+ * failure.  several: the output must say whose it is.
  */
 typedef int (*device_fn) (struct session *s, const struct device *device,
                           bool several);
 int device_each (struct session *s, bool all, device_fn fn);
 
-/* Run fn on every device there is, ascending by name; say if_none, if not
- * NULL, when there is none.
+/* Run fn on every device there is and -S selects, ascending by name; say
+ * if_none, if not NULL, when there is none at all.
  */
 int device_each_listed (struct session *s, device_fn fn, const char *if_none);
 
@@ -138,10 +153,86 @@ struct table {
 /* From --table, else from file, else (file NULL) from standard input. */
 int table_read (struct session *s, const char *file, struct table *table);
 
+/* All of the file (standard input if NULL); *text is malloc'ed. */
+int read_text (const char *file, char **text);
+
+/* From a table's text, which is changed by that. */
+int table_parse_text (char *text, const char *where, struct table *table);
+
 /* One target without parameters over [0, length). */
 int table_error (uint64_t length, struct table *table);
 
 void table_reset (struct table *table);
+
+/* ------------------------------------------------------------------
+ * concise.c: devices and tables in one line.
+ *
+ *   NAME,UUID,MINOR,FLAGS,TABLE[,TABLE...][;...]
+ *
+ * A backslash takes the next character's meaning away.
+ */
+struct concise {
+  const char *name, *uuid;
+  bool has_minor, readonly;
+  unsigned minor;
+  char *table;         /* lines */
+};
+
+/* Run fn on each device of text, which is changed by that; stops at the first
+ * failure.
+ */
+int concise_each (char *text,
+                  int (*fn) (struct session *s, const struct concise *device),
+                  struct session *s);
+
+/* The first four fields, then each line, without anything between devices. */
+void concise_print_device (const struct dm_ioctl *dmi);
+void concise_print_line (uint64_t start, uint64_t length, const char *type,
+                         const char *params);
+
+/* ------------------------------------------------------------------
+ * json.c: with --json replies become one JSON text on standard output.
+ */
+
+/* Begin an array; what comes then goes into it. */
+int json_begin_list (struct session *s);
+
+/* Put object into the list, or make it all there is.  Takes object over; it
+ * may be NULL, for want of memory.
+ */
+int json_put (struct session *s, struct json_t *object);
+
+struct json_t *json_text (const char *text);
+
+/* name, uuid, major and minor, alone or with all else info shows. */
+struct json_t *json_device (const struct dm_ioctl *dmi);
+struct json_t *json_info (const struct dm_ioctl *dmi);
+
+/* Print what there is. */
+int json_end (struct session *s);
+
+/* ------------------------------------------------------------------
+ * exec.c, cmd-status.c
+ */
+
+/* Run the words of command (no shell) with /dev/mapper/NAME as the last one,
+ * and wait for its end.  Fails only for want of words or memory.
+ */
+int run_command (const char *command, const char *name);
+
+/* What precedes the lines of a device: once the info block if -v was given,
+ * its name on each line if there are several.
+ */
+void print_head (struct session *s, const struct device *device,
+                 bool several, const struct call *call, bool first);
+
+/* ------------------------------------------------------------------
+ * tree.c
+ */
+
+/* -o of ls --tree. */
+int tree_check_options (const char *list);
+int cmd_ls_tree (struct session *s);
 
 /* ------------------------------------------------------------------
  * The verbs: cmd-*.c.  0, or negative when something has failed.
@@ -164,6 +255,7 @@ int cmd_wait (struct session *s);
 int cmd_ls (struct session *s);
 int cmd_status (struct session *s);
 int cmd_table (struct session *s);
+int cmd_measure (struct session *s);
 int cmd_deps (struct session *s);
 int cmd_targets (struct session *s);
 int cmd_target_version (struct session *s);

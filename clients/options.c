@@ -14,13 +14,17 @@ enum {
   OPT_CONTROL = 256,
   OPT_TABLE,
   OPT_TARGET,
+  OPT_EXEC,
+  OPT_INTERVAL,
+  OPT_COUNT,
   OPT_SEPARATOR,
   OPT_MANGLENAME,
   OPT_IGNORED, /* the argument, too */
 };
 
+/* Words that must be numbers. */
 struct numbers {
-  const char *major, *minor;
+  const char *major, *minor, *interval, *count;
 };
 
 /* The words with an argument; flags are stored by getopt_long itself. */
@@ -31,10 +35,15 @@ options_take (struct options *o, struct numbers *numbers, int c)
   case 'j': numbers->major = optarg; break;
   case 'm': numbers->minor = optarg; break;
   case 'o': o->fields = optarg; break;
+  case 'O': o->sort = optarg; break;
+  case 'S': o->select = optarg; break;
   case 'u': o->uuid = optarg; break;
   case OPT_CONTROL: o->control = optarg; break;
   case OPT_TABLE: o->table = optarg; break;
   case OPT_TARGET: o->target = optarg; break;
+  case OPT_EXEC: o->exec = optarg; break;
+  case OPT_INTERVAL: numbers->interval = optarg; break;
+  case OPT_COUNT: numbers->count = optarg; break;
   case OPT_SEPARATOR: o->separator = optarg; break;
   case 'c': case 'C': o->columns = 1; break;
   case 'f': o->force = 1; break;
@@ -76,6 +85,12 @@ options_take_numbers (struct options *o, const struct numbers *numbers)
 {
   unsigned major, minor;
 
+  if (numbers->interval &&
+      parse_number ("interval", numbers->interval, &o->interval) < 0)
+    return -EINVAL;
+  if (numbers->count &&
+      parse_number ("count", numbers->count, &o->count) < 0)
+    return -EINVAL;
   if (!numbers->major && !numbers->minor)
     return 0;
   if (!numbers->major || !numbers->minor) {
@@ -102,6 +117,11 @@ options_check (struct options *o)
              "incompatible.\n");
     return -EINVAL;
   }
+  if (o->json && (o->tree || o->concise || o->exec)) {
+    fprintf (stderr, "--json is incompatible with --tree, --concise and "
+             "--exec.\n");
+    return -EINVAL;
+  }
   o->flags = (o->readonly ? DM_READONLY_FLAG : 0) |
     (o->noflush ? DM_NOFLUSH_FLAG : 0) |
     (o->nolockfs ? DM_SKIP_LOCKFS_FLAG : 0) |
@@ -120,6 +140,8 @@ options_parse_form (struct options *o)
   const char *p = o->fields ? o->fields : "";
   size_t len, i;
 
+  if (o->tree)
+    return tree_check_options (o->fields);
   for (; *p; p += len + (p[len] == ',')) {
     len = strcspn (p, ",");
     for (i = 0; i < sizeof forms / sizeof forms[0]; i++)
@@ -142,12 +164,17 @@ options_parse (int argc, char **argv, struct options *o)
     { "addnodeonresume", no_argument, &o->addnodeonresume, 1 },
     { "checks", no_argument, &o->ignored, 1 },
     { "columns", no_argument, NULL, 'c' },
+    { "concise", no_argument, &o->concise, 1 },
     { "control", required_argument, NULL, OPT_CONTROL },
+    { "count", required_argument, NULL, OPT_COUNT },
     { "deferred", no_argument, &o->deferred, 1 },
+    { "exec", required_argument, NULL, OPT_EXEC },
     { "force", no_argument, NULL, 'f' },
     { "gid", required_argument, NULL, OPT_IGNORED },
     { "help", no_argument, NULL, 'h' },
     { "inactive", no_argument, &o->inactive, 1 },
+    { "interval", required_argument, NULL, OPT_INTERVAL },
+    { "json", no_argument, &o->json, 1 },
     { "major", required_argument, NULL, 'j' },
     { "manglename", required_argument, NULL, OPT_MANGLENAME },
     { "minor", required_argument, NULL, 'm' },
@@ -164,14 +191,19 @@ options_parse (int argc, char **argv, struct options *o)
     { "readahead", required_argument, NULL, OPT_IGNORED },
     { "readonly", no_argument, NULL, 'r' },
     { "retry", no_argument, &o->retry, 1 },
+    { "rows", no_argument, &o->rows, 1 },
+    { "select", required_argument, NULL, 'S' },
     { "separator", required_argument, NULL, OPT_SEPARATOR },
     { "setuuid", no_argument, &o->setuuid, 1 },
-    { "showkeys", no_argument, &o->ignored, 1 },
+    { "showkeys", no_argument, &o->showkeys, 1 },
+    { "sort", required_argument, NULL, 'O' },
     { "status", no_argument, &o->status, 1 },
     { "table", required_argument, NULL, OPT_TABLE },
     { "target", required_argument, NULL, OPT_TARGET },
+    { "tree", no_argument, &o->tree, 1 },
     { "udevcookie", required_argument, NULL, OPT_IGNORED },
     { "uid", required_argument, NULL, OPT_IGNORED },
+    { "unbuffered", no_argument, &o->unbuffered, 1 },
     { "unquoted", no_argument, &o->unquoted, 1 },
     { "uuid", required_argument, NULL, 'u' },
     { "verbose", no_argument, NULL, 'v' },
@@ -183,8 +215,8 @@ options_parse (int argc, char **argv, struct options *o)
   struct numbers numbers = { NULL };
   int c;
 
-  while ((c = getopt_long (argc, argv, "cCfG:hj:m:M:no:ru:U:vy", long_options,
-                           NULL)) != -1)
+  while ((c = getopt_long (argc, argv, "cCfG:hj:m:M:no:O:rS:u:U:vy",
+                           long_options, NULL)) != -1)
     if (options_take (o, &numbers, c) < 0)
       return -EINVAL;
   if (options_take_numbers (o, &numbers) < 0)

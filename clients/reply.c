@@ -117,6 +117,19 @@ reply_next_target (struct reply_walk *walk, struct reply_target *target)
 }
 
 int
+reply_has_target (const struct call *call, const char *type)
+{
+  struct reply_walk walk = reply_walk_targets (call);
+  struct reply_target target;
+  int r;
+
+  while ((r = reply_next_target (&walk, &target)) > 0)
+    if (type == NULL || strcmp (target.type, type) == 0)
+      return 1;
+  return r == 0 && type == NULL ? 1 : r;
+}
+
+int
 reply_next_version (struct reply_walk *walk, struct reply_version *version)
 {
   struct dm_target_versions record;

@@ -47,6 +47,11 @@ struct reply_target {
 };
 int reply_next_target (struct reply_walk *walk, struct reply_target *target);
 
+/* 1 if some target is of this type (NULL: of any, or there are none), 0 if
+ * not, -EPROTO.
+ */
+int reply_has_target (const struct call *call, const char *type);
+
 /* DM_LIST_VERSIONS and DM_GET_TARGET_VERSION. */
 struct reply_version {
   uint32_t version[3];

@@ -132,8 +132,7 @@ table_parse (char *text, const char *where, FILE *out, struct table *table)
   return r;
 }
 
-/* All of the file (standard input if NULL) as a malloc'ed string. */
-static int
+int
 read_text (const char *file, char **text)
 {
   FILE *CLEANUP_FCLOSE opened = NULL;
@@ -166,11 +165,26 @@ read_text (const char *file, char **text)
 }
 
 int
+table_parse_text (char *text, const char *where, struct table *table)
+{
+  FILE *out;
+  int r;
+
+  *table = (struct table) { NULL };
+  out = open_memstream (&table->payload, &table->bytes);
+  if (out == NULL)
+    return -errno;
+  r = table_parse (text, where, out, table);
+  if (fclose (out) != 0 && r == 0)
+    r = -ENOMEM;
+  return r;
+}
+
+int
 table_read (struct session *s, const char *file, struct table *table)
 {
   const char *where = s->options.table ? "" : file ? file : "on stdin";
   char *CLEANUP_FREE text = NULL;
-  FILE *out;
   int r = 0;
 
   *table = (struct table) { NULL };
@@ -180,13 +194,7 @@ table_read (struct session *s, const char *file, struct table *table)
     r = read_text (file, &text);
   if (r < 0 || text == NULL)
     return r < 0 ? r : -ENOMEM;
-  out = open_memstream (&table->payload, &table->bytes);
-  if (out == NULL)
-    return -errno;
-  r = table_parse (text, where, out, table);
-  if (fclose (out) != 0 && r == 0)
-    r = -ENOMEM;
-  return r;
+  return table_parse_text (text, where, table);
 }
 
 int

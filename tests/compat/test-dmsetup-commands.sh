@@ -8,12 +8,14 @@ set -eu
 
 truncate -s 8M "$tmp/dev0" "$tmp/dev1"
 start_nbdm
-for list in "${command_lists[@]}"; do
+for list in "${command_lists[@]}" dmsetup-more-commands; do
     DMSETUP=$top_builddir/clients/nbdmsetup DEV0=$tmp/dev0 DEV1=$tmp/dev1 \
         timeout 300 "$compat/$list.sh" >"$tmp/transcript" ||
         fail "the commands did not come to their end"
-    "$compat/normalise" DEV0="$tmp/dev0" DEV1="$tmp/dev1" \
+    "$compat/normalise" DEV0="$tmp/dev0" DEV1="$tmp/dev1" MAJ=600 \
         <"$tmp/transcript" >"$tmp/ours"
-    diff -u "$compat/$list.kernel-6.1.txt" "$tmp/ours" ||
+    # What only libdm is asked is left out.
+    sed '/^% /,/^-> /d' "$compat/$list.kernel-6.1.txt" >"$tmp/kernels"
+    diff -u "$tmp/kernels" "$tmp/ours" ||
         fail "we answer other than the kernel does"
 done

@@ -16,7 +16,7 @@ cd "$work" || exit 1
 # The harness is all shell builtins: processes are slow in user-mode Linux.
 show ()
 {
-    local word line='$ dmsetup'
+    local word line="${mark:-$} dmsetup"
     for word in "$@"; do
         case $word in
             *[[:space:]]* | '') line="$line \"$word\"" ;;
@@ -48,6 +48,13 @@ t ()
     show "$@"
     "$DMSETUP" "$@" >out 2>err </dev/null
     report $?
+}
+
+# The same for what is libdm's own and nbdmsetup does not do, or does in its
+# own way: the line begins with "% " and nbdmsetup is not asked.
+l ()
+{
+    [ "${DMSETUP##*/}" = nbdmsetup ] || mark=% t "$@"
 }
 
 # The same with text on standard input.

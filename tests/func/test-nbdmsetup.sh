@@ -1,0 +1,89 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# What nbdmsetup has that dmsetup has not: --json, completion, and its verbs.
+. "${srcdir:-$(dirname "$0")}/lib.sh"
+
+top_srcdir=$(cd "$(dirname "$0")/../.." && pwd)
+export NBDM_CONTROL=$control
+
+# json PYTHON-EXPRESSION COMMAND...: the expression about j, the answer, holds.
+json ()
+{
+  local expression=$1
+  shift
+  nbdmsetup "$@" --json >"$tmp/json" || fail "'$*' fails"
+  python3 -c 'import json, sys
+j = json.load(open(sys.argv[1]))
+if not eval(sys.argv[2]): sys.exit(f"{sys.argv[2]}: {j}")' \
+    "$tmp/json" "$expression" || fail "'$*' answers otherwise"
+}
+
+two_exports
+start_nbdkit dm "$tmp/tables.yaml"
+
+# As JSON.
+json '[d["name"] for d in j] == ["a", "b", "h"]' ls
+json '[d["name"] for d in j] == ["h"]' ls --target zero
+json 'j[0]["targets"] == 2 and j[0]["live"] and not j[0]["suspended"]' info a
+json 'j == [{"name": "b", "segments": 1, "devs_used": ""}]' \
+  info -c -o name,segments,devs_used -S name=b
+json '[t["start"] for t in j[0]["targets"]] == [0, 65536]' table a
+json 'j[1]["targets"][0]["status"].startswith ("2 ")' status a b
+json 'len(j) == 1 and j[0]["targets"][0]["params"] == ""' table --target zero
+json 'len(j[0]["deps"]) == 2 and "name" not in j[0]["deps"][0]' deps b
+json '{t["name"]: t["version"] for t in j}["linear"] == [1, 4, 0]' targets
+json 'j["driver"] == [4, 47, 0]' version
+nbdmsetup create u --table '0 8 linear /dev/mapper/h 0'
+json 'j[0]["deps"][0]["name"] == "h"' deps u
+json 'j == []' ls -S name=nosuch
+nbdmsetup create $'\xff\xfe' -n
+json 'j[-1]["name"] == "\xff\xfe"' ls
+nbdmsetup remove $'\xff\xfe' u
+status=0
+nbdmsetup info a nosuch --json >"$tmp/json" 2>/dev/null || status=$?
+[ $status -eq 1 ] || fail "a failure is none with --json"
+grep -q '"a"' "$tmp/json" || fail "what was found before is lost"
+
+# Keys are not for everybody's eyes; only the one who asks sees them.  (There
+# is no crypt here to ask: what counts is that nothing else is changed.)
+diff <(nbdmsetup table) <(nbdmsetup table --showkeys) ||
+  fail "--showkeys changes what is no key"
+
+# Trees in all alphabets, and their compact form.
+nbdmsetup create mid --table '0 8 linear /dev/mapper/h 0'
+nbdmsetup create top --table '0 8 linear /dev/mapper/mid 0
+8 8 linear /dev/mapper/h 0'
+nbdmsetup ls --tree -o nodevice,ascii,compact >"$tmp/tree"
+printf '%s\n' a b 'top-+-h' '    `-mid---h' | sort >"$tmp/expected"
+sort "$tmp/tree" | diff "$tmp/expected" - || fail "compact tree"
+LC_ALL=C.UTF-8 nbdmsetup ls --tree -o nodevice | grep -q '^ ├─h$' ||
+  fail "the locale's alphabet is not used"
+nbdmsetup ls --tree -o nodevice,vt100 | grep -q $'\033(0' || fail "vt100"
+nbdmsetup remove top mid
+
+# complete WORD...: the last one is to be completed.
+complete_words ()
+{
+  COMP_WORDS=("$builddir/clients/nbdmsetup" "$@")
+  COMP_CWORD=$#
+  COMPREPLY=()
+  _nbdmsetup
+  echo "${COMPREPLY[*]}"
+}
+. "$top_srcdir/clients/nbdmsetup.bash"
+# expect_words EXPECTED WORD...
+expect_words ()
+{
+  local expected=$1 words
+  shift
+  words=$(complete_words "$@" || true)
+  [ "$words" = "$expected" ] || fail "'$*' is completed to '$words'"
+}
+expect_words 'status' stat
+expect_words 'a b h' suspend ''
+expect_words '--select' clear --s
+expect_words 'zero' ls --target z
+expect_words 'names_using_dev' info -c -o names
+expect_words 'inverted' ls --tree -o inv
+
+stop_nbdkit
