@@ -96,6 +96,7 @@ struct thin_metadata {
   void *threshold_context;
 
   _Atomic bool changed, broken, failed;
+  _Atomic bool aborted; /* read-only since then */
   _Atomic uint32_t flags, time;
   _Atomic uint64_t trans_id;
   _Atomic block_t held_root;

@@ -22,7 +22,7 @@ thin_meta_may_change (struct thin_metadata *md)
 {
   int r = thin_meta_may_read (md);
 
-  return r == 0 && bm_is_read_only (md->bm) ? -EPERM : r;
+  return r == 0 && thin_meta_is_read_only (md) ? -EPERM : r;
 }
 
 void
@@ -193,6 +193,7 @@ thin_meta_abort (struct thin_metadata *md)
     return -EINVAL;
   r = meta_reload (md);
   md->failed = r < 0;
+  md->aborted = true;
   md->changed = md->broken = false;
   return r;
 }
@@ -215,8 +216,10 @@ int
 thin_meta_set_needs_check (struct thin_metadata *md)
 {
   ACQUIRE_GATE_FOR_SCOPE (&md->change);
-  int r = thin_meta_may_change (md);
+  int r = thin_meta_may_read (md);
 
+  if (r == 0 && bm_is_read_only (md->bm))
+    r = -EPERM;
   if (r < 0)
     return r;
   md->touched = true;
@@ -238,13 +241,15 @@ thin_meta_set_read_only (struct thin_metadata *md, bool read_only)
       (md->params.bdev->readonly || md->params.metadata_snapshot))
     return -EPERM;
   bm_set_read_only (md->bm, read_only);
+  if (!read_only)
+    md->aborted = false;
   return 0;
 }
 
 bool
 thin_meta_is_read_only (struct thin_metadata *md)
 {
-  return bm_is_read_only (md->bm);
+  return md->aborted || bm_is_read_only (md->bm);
 }
 
 sector_t

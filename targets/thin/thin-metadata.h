@@ -127,7 +127,10 @@ int thin_meta_commit (struct thin_metadata *md);
  * that were changed in it say so from now on (thin_dev_aborted_with_changes);
  * those that were made in it are gone, and say -ENODATA to everything.
  *
- * An error is final: from then on everything says -EINVAL.
+ * The metadata are read-only then: somebody may be in the middle of something,
+ * with a data block that is not allocated any more.  Once nobody is,
+ * thin_meta_set_read_only ends that.  An error is final: from then on
+ * everything says -EINVAL.
  */
 int thin_meta_abort (struct thin_metadata *md);
 
@@ -137,14 +140,14 @@ bool thin_meta_is_broken (struct thin_metadata *md);
 /* Something was changed since the last commit. */
 bool thin_meta_changed (struct thin_metadata *md);
 
-/* [C] Set the superblock's needs_check flag at once, on disk too.  Nothing
- * else of the transaction gets there with it; the kernel does it after an
- * abort.  Tools clear it (thin_check --clear-needs-check-flag).
+/* [C] Set the superblock's needs_check flag at once, on disk too, also when it
+ * is only an abort that has made the metadata read-only.  Nothing else of the
+ * transaction gets there with it.  Tools clear it (thin_check --clear-needs-check-flag).
  */
 int thin_meta_set_needs_check (struct thin_metadata *md);
 bool thin_meta_needs_check (struct thin_metadata *md);
 
-/* From now on nothing is written, or it is again.  What was changed but not
+/* From now on nothing is changed, or it is again.  What was changed but not
  * committed stays changed.  -EPERM: the device cannot be written.
  */
 int thin_meta_set_read_only (struct thin_metadata *md, bool read_only);

@@ -88,6 +88,14 @@ rig_format (struct thin_rig *rig, block_t nr_data_blocks)
 }
 
 int
+rig_abort (struct thin_rig *rig)
+{
+  int r = thin_meta_abort (rig->md);
+
+  return r < 0 ? r : thin_meta_set_read_only (rig->md, false);
+}
+
+int
 rig_provision (struct thin_rig *rig, uint32_t id, block_t block)
 {
   struct thin_device *td;

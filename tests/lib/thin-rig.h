@@ -35,6 +35,9 @@ void rig_crash (struct thin_rig *rig);
 /* Format, with a data space of so many blocks; aborts if that fails. */
 void rig_format (struct thin_rig *rig, block_t nr_data_blocks);
 
+/* Abort, and go on. */
+int rig_abort (struct thin_rig *rig);
+
 /* Open a device by its id, do it, close it again. */
 int rig_provision (struct thin_rig *rig, uint32_t id, block_t block);
 int rig_remove (struct thin_rig *rig, uint32_t id, block_t begin, block_t end);

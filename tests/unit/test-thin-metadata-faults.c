@@ -104,7 +104,7 @@ static void
 expect_abort_mends (void)
 {
   metacheck_assert (rig.dev->data, rig_bytes (&rig), "after the failure");
-  cr_assert_eq (thin_meta_abort (rig.md), 0);
+  cr_assert_eq (rig_abort (&rig), 0);
   cr_assert_not (thin_meta_is_broken (rig.md));
   expect_no_wrong_mapping ();
   cr_assert_eq (thin_meta_create_thin (rig.md, 9), 0);

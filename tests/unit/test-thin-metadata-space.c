@@ -87,7 +87,7 @@ Test (thin_space, counting_below_zero_breaks_the_transaction)
   cr_assert_eq (thin_meta_dec_data (rig.md, 5, 6), -EINVAL);
   cr_assert (thin_meta_is_broken (rig.md));
   cr_assert_eq (thin_meta_commit (rig.md), -EIO);
-  cr_assert_eq (thin_meta_abort (rig.md), 0);
+  cr_assert_eq (rig_abort (&rig), 0);
   cr_assert_eq (rig_provision (&rig, 1, 0), 0);
   check_pool ("aborted");
 }
@@ -178,7 +178,7 @@ Test (thin_space, out_of_metadata_breaks_and_an_abort_mends)
   cr_assert_eq (r, -ENOSPC);
   cr_assert_eq (usage ().metadata_free, 0);
   cr_assert (thin_meta_is_broken (rig.md));
-  cr_assert_eq (thin_meta_abort (rig.md), 0);
+  cr_assert_eq (rig_abort (&rig), 0);
   cr_assert_gt (usage ().metadata_free, 0);
   cr_assert_eq (thin_meta_create_thin (rig.md, 0), 0);
   check_pool ("aborted");
@@ -207,6 +207,6 @@ Test (thin_space, the_threshold_fires_when_it_is_crossed)
 
   cr_assert_eq (thin_meta_set_threshold (rig.md, 900, count_call, &calls), 0);
   cr_assert_eq (calls_while_filling (&calls), 1);
-  cr_assert_eq (thin_meta_abort (rig.md), 0);
+  cr_assert_eq (rig_abort (&rig), 0);
   cr_assert_eq (calls_while_filling (&calls), 1, "not after an abort");
 }

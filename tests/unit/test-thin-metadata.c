@@ -312,7 +312,7 @@ Test (thin_metadata, an_abort_brings_all_values_back_from_disk)
   cr_assert_neq (memcmp (&before, &changed, sizeof before), 0);
   cr_assert_not (thin_dev_aborted_with_changes (td));
 
-  cr_assert_eq (thin_meta_abort (rig.md), 0);
+  cr_assert_eq (rig_abort (&rig), 0);
   read_state (td, &after);
   cr_assert_eq (memcmp (&before, &after, sizeof before), 0);
   cr_assert (thin_dev_aborted_with_changes (td));
@@ -333,7 +333,7 @@ Test (thin_metadata, a_device_made_in_an_aborted_transaction_is_gone)
   rig_format (&rig, 1000);
   cr_assert_eq (thin_meta_create_thin (rig.md, 1), 0);
   cr_assert_eq (thin_dev_open (rig.md, 1, &td), 0);
-  cr_assert_eq (thin_meta_abort (rig.md), 0);
+  cr_assert_eq (rig_abort (&rig), 0);
   cr_assert_eq (thin_dev_find (td, 0, &m), -ENODATA);
   cr_assert_eq (thin_dev_insert (td, 0, 0), -ENODATA);
   cr_assert_eq (thin_dev_remove_range (td, 0, 10), -ENODATA);
@@ -346,6 +346,26 @@ Test (thin_metadata, a_device_made_in_an_aborted_transaction_is_gone)
   cr_assert_neq (td, again);
   thin_dev_close (td);
   thin_dev_close (again);
+}
+
+/* Or it would map a block that is free again. */
+Test (thin_metadata, who_was_in_the_middle_of_something_is_stopped_by_an_abort)
+{
+  struct thin_device *td;
+  block_t data;
+
+  rig_format (&rig, 1000);
+  cr_assert_eq (thin_meta_create_thin (rig.md, 1), 0);
+  cr_assert_eq (thin_meta_commit (rig.md), 0);
+  cr_assert_eq (thin_dev_open (rig.md, 1, &td), 0);
+  cr_assert_eq (thin_meta_alloc_data_block (rig.md, &data), 0);
+  cr_assert_eq (thin_meta_abort (rig.md), 0);
+  cr_assert_eq (thin_dev_insert (td, 0, data), -EPERM);
+  cr_assert (thin_meta_is_read_only (rig.md));
+  cr_assert_eq (thin_meta_set_needs_check (rig.md), 0);
+  cr_assert_eq (thin_meta_set_read_only (rig.md, false), 0);
+  cr_assert_eq (thin_dev_insert (td, 0, data), 0);
+  thin_dev_close (td);
 }
 
 Test (thin_metadata, an_abort_that_cannot_read_is_the_end)
