@@ -290,37 +290,63 @@ thin_meta_create_snap (struct thin_metadata *md, uint32_t id, uint32_t origin)
   return thin_meta_settle (md, r);
 }
 
-/* A device made in this transaction has no details on disk yet. */
+/* Take the device out of both trees; the reference to its own comes to us.  A
+ * device made in this transaction has no details on disk yet.
+ */
+static int
+device_detach (struct thin_metadata *md, uint32_t id, block_t *root)
+{
+  ACQUIRE_SHARED_GATE_FOR_SCOPE (&md->root);
+  struct btree_info devices = md->devices;
+  const uint64_t key = id;
+  le64 value;
+  int r;
+
+  devices.value_type.dec = NULL;
+  r = btree_lookup (&devices, md->mapping_root, &key, &value);
+  if (r < 0)
+    return r;
+  *root = from_le64 (value);
+  thin_meta_touch (md);
+  r = btree_remove (&md->details, md->details_root, &key, &md->details_root);
+  if (r == 0 || r == -ENODATA)
+    r = btree_remove (&devices, md->mapping_root, &key, &md->mapping_root);
+  return thin_meta_settle (md, r);
+}
+
+/* Nobody can look up in a tree that no other names: others may do so in theirs
+ * while it goes.
+ */
 static int
 device_delete (struct thin_metadata *md, uint32_t id)
 {
   struct thin_device *td;
-  const uint64_t key = id;
+  block_t root;
   int r = device_get (md, id, &td);
 
   if (r < 0)
     return r;
   if (td->open_count)
     return -EBUSY;
-  thin_meta_touch (md);
+  r = device_detach (md, id, &root);
+  if (r < 0)
+    return r;
   device_free (td);
-  r = btree_remove (&md->details, md->details_root, &key, &md->details_root);
-  if (r == -ENODATA)
-    r = 0;
-  return r < 0 ? r : btree_remove (&md->devices, md->mapping_root, &key,
-                                   &md->mapping_root);
+  thin_meta_touch (md);
+  return btree_del (&md->blocks, root);
 }
 
 int
 thin_meta_delete (struct thin_metadata *md, uint32_t id)
 {
   ACQUIRE_GATE_FOR_SCOPE (&md->change);
-  ACQUIRE_SHARED_GATE_FOR_SCOPE (&md->root);
   int r = thin_meta_may_change (md);
 
   if (r < 0)
     return r;
-  return thin_meta_settle (md, device_delete (md, id));
+  r = device_delete (md, id);
+  device_drop_idle (md);
+  return thin_meta_settle (md, r);
 }
 
 /* Opening. */

@@ -166,8 +166,8 @@ int thin_meta_create_thin (struct thin_metadata *md, uint32_t id);
 int thin_meta_create_snap (struct thin_metadata *md, uint32_t id,
                            uint32_t origin);
 
-/* [C] Delete a thin.  O(what it does not share).  -ENODATA; -EBUSY: it is
- * open.
+/* [C] Delete a thin.  O(what it does not share), beside lookups.  -ENODATA;
+ * -EBUSY: it is open.
  */
 int thin_meta_delete (struct thin_metadata *md, uint32_t id);
 

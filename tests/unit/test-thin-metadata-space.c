@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "tests/lib/image.h"
@@ -209,4 +210,41 @@ Test (thin_space, the_threshold_fires_when_it_is_crossed)
   cr_assert_eq (calls_while_filling (&calls), 1);
   cr_assert_eq (rig_abort (&rig), 0);
   cr_assert_eq (calls_while_filling (&calls), 1, "not after an abort");
+}
+
+/* Memory. */
+
+static size_t
+allocated (void)
+{
+  struct mallinfo2 m = mallinfo2 ();
+
+  return m.uordblks + m.hblkhd;
+}
+
+/* What a pool of 64 GiB in blocks of 64 KiB takes, mapped in the worst order,
+ * with a small cache.
+ */
+Test (thin_space, a_million_mappings_take_little_memory)
+{
+  const size_t limit = (64 << 20) + 1024 * BM_BLOCK_BYTES;
+  unsigned i, state = 1;
+  size_t before, most = 0;
+
+  rig_stop (&rig);
+  rig_start (&rig, 40000);
+  before = allocated ();
+  if (before == 0)
+    cr_skip_test ("this allocator does not tell");
+  rig.params.cache_blocks = 1024;
+  rig_format (&rig, 1200000);
+  cr_assert_eq (thin_meta_create_thin (rig.md, 1), 0);
+  for (i = 1; i <= 1000000; i++) {
+    cr_assert_eq (rig_provision (&rig, 1, rand_r (&state)), 0);
+    if (i % 100000 == 0) {
+      most = allocated () - before > most ? allocated () - before : most;
+      cr_assert_eq (thin_meta_commit (rig.md), 0);
+    }
+  }
+  cr_assert_lt (most, limit, "%zu bytes", most);
 }
