@@ -142,6 +142,13 @@ tm_open (struct block_manager *bm, const void *root,
   return r;
 }
 
+int
+tm_open_without_map (struct block_manager *bm,
+                     struct transaction_manager **out)
+{
+  return tm_alloc (bm, out);
+}
+
 void
 tm_destroy (struct transaction_manager *tm)
 {

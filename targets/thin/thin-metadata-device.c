@@ -404,41 +404,30 @@ thin_dev_mapped_blocks (struct thin_device *td)
 
 /* Listing. */
 
-struct device_walk {
-  struct thin_metadata *md;
-  thin_meta_details_fn fn;
-  void *context;
-};
-
-static int
-device_tell (void *context, const uint64_t *keys, const void *value)
+void
+thin_dev_details (struct thin_device *td, struct thin_dev_details *details)
 {
-  struct device_walk *w = context;
-  struct thin_meta_details details = { .id = keys[0] };
-  struct thin_device *td;
-  int r = keys[0] > THIN_MAX_ID ? -EILSEQ : 0;
+  ENTER_SHARED_GATE_FOR_SCOPE (&td->md->root);
 
-  if (r == 0)
-    r = device_get (w->md, keys[0], &td);
-  if (r < 0)
-    return r == -ENODATA ? -EILSEQ : r;
-  details.mapped_blocks = td->mapped_blocks;
-  details.transaction_id = td->transaction_id;
-  details.creation_time = td->creation_time;
-  details.snapshotted_time = td->snapshotted_time;
-  return w->fn (w->context, &details);
+  details->mapped_blocks = td->mapped_blocks;
+  details->transaction_id = td->transaction_id;
+  details->creation_time = td->creation_time;
+  details->snapshotted_time = td->snapshotted_time;
 }
 
 int
-thin_meta_for_each (struct thin_metadata *md, thin_meta_details_fn fn,
-                    void *context)
+thin_meta_next (struct thin_metadata *md, uint32_t from, uint32_t *id)
 {
-  ACQUIRE_GATE_FOR_SCOPE (&md->change);
-  struct device_walk walk = { md, fn, context };
+  ENTER_SHARED_GATE_FOR_SCOPE (&md->root);
+  uint64_t key = from;
+  le64 root;
   int r = thin_meta_may_read (md);
 
   if (r == 0)
-    r = btree_walk (&md->devices, md->mapping_root, device_tell, &walk);
-  device_drop_idle (md);
+    r = btree_lookup_next (&md->devices, md->mapping_root, &key, &key, &root);
+  if (r == 0 && key > THIN_MAX_ID)
+    r = -EILSEQ;
+  if (r == 0)
+    *id = key;
   return r;
 }

@@ -91,6 +91,7 @@ struct thin_metadata {
   struct thin_superblock super; /* as on disk, but for the roots above */
   struct list devices_in_core;
   bool touched; /* the operation under way has changed something */
+  bool no_map;  /* of the metadata: it is damaged, and nothing is changed */
   block_t threshold;
   void (*threshold_fn) (void *context);
   void *threshold_context;

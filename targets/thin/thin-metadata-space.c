@@ -145,6 +145,8 @@ thin_meta_set_threshold (struct thin_metadata *md, block_t free_blocks,
   md->threshold = free_blocks;
   md->threshold_fn = fn;
   md->threshold_context = context;
+  if (md->no_map)
+    return 0;
   return sm_set_threshold (tm_metadata_sm (md->tm), free_blocks, fn, context);
 }
 

@@ -110,13 +110,31 @@ super_set_trees (struct thin_metadata *md)
   md->details = (struct btree_info) { md->tm, 1, details };
 }
 
+/* Where the map cannot tell its root must: how many blocks, and in use. */
+static void
+super_publish_root (struct thin_metadata *md)
+{
+  le64 root[2];
+  block_t used;
+
+  memcpy (root, md->super.metadata_sm_root, sizeof root);
+  md->metadata_blocks = from_le64 (root[0]);
+  used = from_le64 (root[1]);
+  md->metadata_free =
+    used < md->metadata_blocks ? md->metadata_blocks - used : 0;
+}
+
 void
 thin_super_publish (struct thin_metadata *md)
 {
   struct space_map *sm = tm_metadata_sm (md->tm);
 
-  md->metadata_blocks = sm_nr_blocks (sm);
-  md->metadata_free = sm_nr_free (sm);
+  if (md->no_map)
+    super_publish_root (md);
+  else {
+    md->metadata_blocks = sm_nr_blocks (sm);
+    md->metadata_free = sm_nr_free (sm);
+  }
   md->data_blocks = sm_nr_blocks (md->data_sm);
   md->data_free = sm_nr_free (md->data_sm);
 }
@@ -223,9 +241,12 @@ super_open_maps (struct thin_metadata *md, struct message *msg)
   int r;
 
   r = tm_open (md->bm, md->super.metadata_sm_root, &md->tm);
+  md->no_map = r < 0 && r != -ENOMEM && bm_is_read_only (md->bm);
+  if (md->no_map)
+    r = tm_open_without_map (md->bm, &md->tm);
   if (r == 0)
     r = sm_disk_open (md->tm, md->super.data_sm_root, &md->data_sm);
-  if (r == 0 && md->threshold_fn)
+  if (r == 0 && md->threshold_fn && !md->no_map)
     r = sm_set_threshold (tm_metadata_sm (md->tm), md->threshold,
                           md->threshold_fn, md->threshold_context);
   return r < 0 ? message_set (msg, -r, "cannot open the space maps: %s",

@@ -237,8 +237,8 @@ thin_meta_set_read_only (struct thin_metadata *md, bool read_only)
 {
   ACQUIRE_GATE_FOR_SCOPE (&md->change);
 
-  if (!read_only &&
-      (md->params.bdev->readonly || md->params.metadata_snapshot))
+  if (!read_only && (md->params.bdev->readonly ||
+                     md->params.metadata_snapshot || md->no_map))
     return -EPERM;
   bm_set_read_only (md->bm, read_only);
   if (!read_only)
@@ -250,6 +250,12 @@ bool
 thin_meta_is_read_only (struct thin_metadata *md)
 {
   return md->aborted || bm_is_read_only (md->bm);
+}
+
+bool
+thin_meta_map_is_damaged (struct thin_metadata *md)
+{
+  return md->no_map;
 }
 
 sector_t

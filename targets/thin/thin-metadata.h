@@ -93,6 +93,8 @@ struct thin_meta_params {
  *
  * A device that cannot be written opens read-only whatever the parameters say.
  * The needs_check flag does not prevent opening: whoever opens looks at it.
+ * Nor does, read-only, damage to the map of the metadata, which lookups do not
+ * need (thin_meta_map_is_damaged).
  *
  * -EINVAL   another block size than the superblock's; features unknown here
  *           (compat_ro_flags: only if the device can be written)
@@ -148,10 +150,12 @@ int thin_meta_set_needs_check (struct thin_metadata *md);
 bool thin_meta_needs_check (struct thin_metadata *md);
 
 /* From now on nothing is changed, or it is again.  What was changed but not
- * committed stays changed.  -EPERM: the device cannot be written.
+ * committed stays changed.  -EPERM: the device cannot be written, or its map
+ * is damaged.
  */
 int thin_meta_set_read_only (struct thin_metadata *md, bool read_only);
 bool thin_meta_is_read_only (struct thin_metadata *md);
+bool thin_meta_map_is_damaged (struct thin_metadata *md);
 
 /* Thins. */
 
@@ -193,22 +197,21 @@ bool thin_dev_aborted_with_changes (struct thin_device *td);
 /* Mappings of it, changes of this transaction included. */
 uint64_t thin_dev_mapped_blocks (struct thin_device *td);
 
-/* What stands in the tree of details; of open devices, as changed. */
-struct thin_meta_details {
-  uint32_t id;
+/* What stands in the tree of details, as changed since. */
+struct thin_dev_details {
   uint64_t mapped_blocks;
   uint64_t transaction_id; /* the pool's, when it was made */
   uint32_t creation_time, snapshotted_time;
 };
 
-/* Call fn for all thins by ascending id, until it returns anything but 0,
- * which becomes the result.  Takes the change gate; fn may only call functions
- * marked [L].
+/* [L] */
+void thin_dev_details (struct thin_device *td,
+                       struct thin_dev_details *details);
+
+/* [L] The first thin whose id is not below from: for (id = 0; thin_meta_next
+ * (md, id, &id) == 0; id++) finds all.  -ENODATA: there is none.
  */
-typedef int (*thin_meta_details_fn) (void *context,
-                                     const struct thin_meta_details *details);
-int thin_meta_for_each (struct thin_metadata *md, thin_meta_details_fn fn,
-                        void *context);
+int thin_meta_next (struct thin_metadata *md, uint32_t from, uint32_t *id);
 
 /* Mappings. */
 

@@ -84,25 +84,17 @@ end_device (struct comparison *c)
   c->td = NULL;
 }
 
-static int
-expect_details (void *context, const struct thin_meta_details *d)
-{
-  const struct dump *dump = context;
-
-  if (d->id != dump->dev)
-    return 0;
-  cr_assert_eq (d->mapped_blocks, dump->mapped);
-  cr_assert_eq (d->transaction_id, dump->trans);
-  cr_assert_eq (d->creation_time, dump->ctime);
-  cr_assert_eq (d->snapshotted_time, dump->stime);
-  return 1;
-}
-
 static void
 begin_device (struct comparison *c)
 {
-  cr_assert_eq (thin_meta_for_each (rig.md, expect_details, &c->dump), 1);
+  struct thin_dev_details d;
+
   cr_assert_eq (thin_dev_open (rig.md, c->dump.dev, &c->td), 0);
+  thin_dev_details (c->td, &d);
+  cr_assert_eq (d.mapped_blocks, c->dump.mapped);
+  cr_assert_eq (d.transaction_id, c->dump.trans);
+  cr_assert_eq (d.creation_time, c->dump.ctime);
+  cr_assert_eq (d.snapshotted_time, c->dump.stime);
   c->nr = 0;
 }
 
@@ -124,21 +116,12 @@ expect_mapping (struct comparison *c)
   c->last = d->block;
 }
 
-static int
-count_device (void *context, const struct thin_meta_details *d)
-{
-  unsigned *n = context;
-
-  ++*n;
-  return 0;
-}
-
 static void
 compare_with_dump (FILE *fp)
 {
   struct comparison c = { .dump.fp = fp };
   struct dump before;
-  unsigned n = 0, expected = 0;
+  uint32_t id = 0;
   int kind;
 
   do {
@@ -152,13 +135,13 @@ compare_with_dump (FILE *fp)
       c.dump = now;
     }
     if (kind == 1) {
+      cr_assert_eq (thin_meta_next (rig.md, id, &id), 0);
+      cr_assert_eq (id++, c.dump.dev);
       begin_device (&c);
-      expected++;
     } else if (kind == 2)
       expect_mapping (&c);
   } while (kind);
-  cr_assert_eq (thin_meta_for_each (rig.md, count_device, &n), 0);
-  cr_assert_eq (n, expected);
+  cr_assert_eq (thin_meta_next (rig.md, id, &id), -ENODATA);
 }
 
 static struct criterion_test_params
@@ -363,16 +346,9 @@ ParameterizedTestParameters (thin_fixtures, a_kernels_pool_can_be_changed)
   return all_images ();
 }
 
-static int
-first_thin (void *context, const struct thin_meta_details *d)
-{
-  *(uint32_t *) context = d->id;
-  return 1;
-}
-
 ParameterizedTest (char name[40], thin_fixtures, a_kernels_pool_can_be_changed)
 {
-  uint32_t id = 999;
+  uint32_t id;
 
   load (name);
   if (strstr (name, "12-")) /* full */
@@ -380,7 +356,7 @@ ParameterizedTest (char name[40], thin_fixtures, a_kernels_pool_can_be_changed)
   else {
     message (thin_meta_resize_data (rig.md, 50000));
     message (thin_meta_create_thin (rig.md, 500));
-    cr_assert_geq (thin_meta_for_each (rig.md, first_thin, &id), 0);
+    cr_assert_eq (thin_meta_next (rig.md, 0, &id), 0);
     message (thin_meta_create_snap (rig.md, 501, id));
     write_blocks (501, 0, 300);
     write_blocks (id, 100, 300);
