@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/lib/crashdev.h"
 #include "tests/lib/store-rig.h"
@@ -320,6 +321,15 @@ static struct done {
   size_t at; /* when store_commit had returned */
 } done[THREADS][COMMITS];
 
+/* Some are slow to copy. */
+static void
+dawdle (unsigned *seed)
+{
+  struct timespec ts = { .tv_nsec = rand_r (seed) % 300000 };
+
+  nanosleep (&ts, NULL);
+}
+
 static void *
 committer (void *opaque)
 {
@@ -333,6 +343,7 @@ committer (void *opaque)
     cr_assert_eq (store_prepare (rig.store, d->p, d->n), 0);
     for (k = 0; k < d->n; k++)
       write_chunk (&d->p[k]);
+    dawdle (&seed);
     cr_assert_eq (store_commit (rig.store, d->p, d->n, true), 0);
     d->at = crashdev_position (&crash);
   }

@@ -26,7 +26,7 @@ teardown (void)
   memdev_free (cow);
 }
 
-TestSuite (store_commit, .init = setup, .fini = teardown);
+TestSuite (store_commit, .init = setup, .fini = teardown, .timeout = 30);
 
 static void
 open_store (struct block_device *bdev, const char *words)
@@ -238,7 +238,6 @@ commit_ten (struct committer c[])
 {
   unsigned i;
 
-  prepare (c, 10);
   cow->counts[BIO_WRITE] = cow->counts[BIO_FLUSH] = cow->fua = 0;
   cow->stalled = true;
   start (&c[0]);
@@ -249,8 +248,6 @@ commit_ten (struct committer c[])
   cow->stalled = false;
   for (i = 0; i < 10; i++)
     cr_expect_eq (join (&c[i]), 0);
-  expect_identity (10);
-  cr_expect_eq (cow->counts[BIO_WRITE], 2);
 }
 
 Test (store_commit, many_share_a_write_and_a_flush)
@@ -258,8 +255,26 @@ Test (store_commit, many_share_a_write_and_a_flush)
   struct committer c[10];
 
   open_store (&cow->bdev, "P 8");
+  prepare (c, 10);
   commit_ten (c);
+  expect_identity (10);
+  cr_expect_eq (cow->counts[BIO_WRITE], 2);
   cr_expect_eq (cow->counts[BIO_FLUSH], 3);
+}
+
+Test (store_commit, the_zeroes_of_an_area_have_a_flush_of_their_own)
+{
+  struct committer c[10];
+  struct faultdev f;
+
+  faultdev_init (&f, &cow->bdev);
+  open_store (&f.bdev, "P 1");
+  cr_assert_eq (store_rig_add (&rig, 0, 25), 0);
+  prepare (c, 10);
+  f.record = true;
+  commit_ten (c);
+  expect_log (&f, "F W1+1 F W34+1 F W1+1 F W34+1 F ");
+  faultdev_reset (&f);
 }
 
 Test (store_commit, fua_is_not_used_while_others_need_the_flush)
@@ -268,6 +283,7 @@ Test (store_commit, fua_is_not_used_while_others_need_the_flush)
 
   cow->limits.fua = true;
   open_store (&cow->bdev, "P 8");
+  prepare (c, 10);
   commit_ten (c);
   cr_expect_eq (cow->counts[BIO_FLUSH], 2);
   cr_expect_eq (cow->fua, 1, "by the last");
