@@ -114,6 +114,9 @@ struct block_device {
 
   bool readonly;           /* every write would be -EPERM */
   _Atomic sector_t size;   /* use bdev_size */
+
+  /* How often a connection that it had lost came back; for metrics. */
+  _Atomic uint64_t reconnects;
 };
 
 static inline sector_t

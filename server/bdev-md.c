@@ -22,7 +22,7 @@ visit_init (struct visit *v)
 }
 
 /* Each thread counts on a shard of its own, as far as there are enough. */
-static atomic_long *
+static struct md_shard *
 md_shard (struct mapped_device *md)
 {
   static atomic_uint threads;
@@ -30,7 +30,7 @@ md_shard (struct mapped_device *md)
 
   if (__builtin_expect (shard == MD_SHARDS, false))
     shard = atomic_fetch_add (&threads, 1) % MD_SHARDS;
-  return &md->shards[shard].in_flight;
+  return &md->shards[shard];
 }
 
 long
@@ -69,6 +69,7 @@ md_release_one (struct mapped_device *md, struct parked_bio *p)
       return;
   }
   p->running = true;
+  md->nr_parked--;
   sem_post (&p->wake);
 }
 
@@ -93,6 +94,7 @@ md_fail_parked (struct mapped_device *md, int error)
       continue; /* finds out at the gate */
     p->error = error;
     p->running = true;
+    md->nr_parked--;
     sem_post (&p->wake);
   }
 }
@@ -155,7 +157,9 @@ md_enlist (struct mapped_device *md, struct visit *v, const struct bio *bio)
     else
       list_add_tail (&md->parked, &p->link);
     v->parked = true;
+    md->nr_deferred++;
   }
+  md->nr_parked++;
   p->sector = bio->sector;
   p->end = bio_end (bio);
   p->write = bio_is_write (bio);
@@ -203,14 +207,14 @@ md_park (struct mapped_device *md, struct visit *v, const struct bio *bio)
 static int
 md_enter (struct mapped_device *md, struct visit *v, const struct bio *bio)
 {
-  atomic_long *shard = md_shard (md);
+  struct md_shard *shard = md_shard (md);
   int r;
 
   for (;;) {
-    atomic_fetch_add (shard, 1);
+    atomic_fetch_add (&shard->in_flight, 1);
     if (__builtin_expect (!md->block_io, true))
       break;
-    atomic_fetch_sub (shard, 1);
+    atomic_fetch_sub (&shard->in_flight, 1);
     r = md_park (md, v, bio);
     if (r < 0)
       return r;
@@ -234,7 +238,7 @@ md_wake_suspender (struct mapped_device *md)
 static void
 md_leave (struct mapped_device *md)
 {
-  atomic_fetch_sub (md_shard (md), 1);
+  atomic_fetch_sub (&md_shard (md)->in_flight, 1);
   if (__builtin_expect (md->block_io, false))
     md_wake_suspender (md);
 }
@@ -283,6 +287,27 @@ md_pass (struct mapped_device *md, struct visit *v, struct bio *bio)
   return r < 0 ? r : DM_ENDIO_REQUEUE;
 }
 
+static const enum md_kind md_kinds[BIO_PREFETCH + 1] = {
+  [BIO_READ] = MD_READS, [BIO_WRITE] = MD_WRITES, [BIO_FLUSH] = MD_FLUSHES,
+  [BIO_DISCARD] = MD_DISCARDS, [BIO_WRITE_ZEROES] = MD_DISCARDS,
+};
+
+/* For metrics: nobody is ordered by it. */
+static inline void
+md_count (struct mapped_device *md, enum bio_op op, sector_t len, int r)
+{
+  struct md_shard *shard = md_shard (md);
+  enum md_kind kind = md_kinds[op];
+
+  if (__builtin_expect (r < 0, false))
+    atomic_fetch_add_explicit (&shard->errors, 1, memory_order_relaxed);
+  if (op == BIO_PREFETCH)
+    return;
+  atomic_fetch_add_explicit (&shard->ios[kind], 1, memory_order_relaxed);
+  atomic_fetch_add_explicit (&shard->sectors[kind], len,
+                             memory_order_relaxed);
+}
+
 /* The bio is counted once and keeps one table to its end; the kernel counts
  * each piece and lets the rest of a split bio come in again, where it can meet
  * a suspend or a newer table (Linux 6.1).
@@ -291,6 +316,8 @@ static int
 md_submit (struct block_device *bdev, struct bio *bio)
 {
   struct mapped_device *md = container_of (bdev, struct mapped_device, bdev);
+  const enum bio_op op = bio->op;
+  const sector_t len = bio->len;
   struct visit v;
   int r;
 
@@ -301,6 +328,7 @@ md_submit (struct block_device *bdev, struct bio *bio)
   while (r == DM_ENDIO_REQUEUE);
   if (__builtin_expect (v.parked, false))
     md_unpark (md, &v);
+  md_count (md, op, len, r);
   lock_ascend ();
   return r;
 }

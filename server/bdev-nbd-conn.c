@@ -312,6 +312,7 @@ conn_try (struct upstream_conn *conn)
   r = conn_dial (conn, &h, &msg);
   if (r == 0) {
     log_info ("%s: connected again", conn->up->bdev.name);
+    conn->up->bdev.reconnects++;
     conn_resume (conn, h);
     return;
   }

@@ -31,40 +31,46 @@ control_dump (struct reload *reload, char **text, struct message *msg)
   return r;
 }
 
-/* Our own commands: their payload is text. */
+/* Our own commands. */
 static int
-control_run_text (struct connection *conn, char **text)
+control_run_text (struct connection *conn, char **text, size_t *length)
 {
   struct reload *reload = conn->config->reload;
   struct message *msg = &conn->call.message;
+  int r;
 
   switch (conn->call.command) {
   case NBDM_RELOAD:
-    return reload_run (reload, text, msg);
+    r = reload_run (reload, text, msg);
+    break;
   case NBDM_RELOAD_STATUS:
-    return reload_status (reload, text, msg);
+    r = reload_status (reload, text, msg);
+    break;
   case NBDM_DUMP:
-    return control_dump (reload, text, msg);
+    r = control_dump (reload, text, msg);
+    break;
   default:
-    return message_set (msg, ENOTTY, "unknown command %u",
-                        conn->call.command);
+    return control_run_own (conn, text, length);
   }
+  *length = *text ? strlen (*text) : 0;
+  return r;
 }
 
 void
 control_run (struct connection *conn)
 {
   struct dm_ioctl_call *call = &conn->call;
-  char *text = NULL;
+  char *reply = NULL;
+  size_t length = 0;
 
   if (call->command < NBDM_RELOAD) {
     call->result = dm_ioctl_call (conn->config->registry, call);
     return;
   }
-  call->result = control_run_text (conn, &text);
+  call->result = control_run_text (conn, &reply, &length);
   control_drop_buffer (conn);
-  call->buffer = text;
-  call->length = conn->buffer_size = text ? strlen (text) : 0;
+  call->buffer = reply;
+  call->length = conn->buffer_size = length;
 }
 
 void

@@ -185,7 +185,11 @@ connection_start (struct connection *conn)
   call->length = conn->request.length;
   call->wait = &conn->wait;
   conn->job.run = connection_job;
-  r = loop_job_start (&conn->job, LOOP_VERBS);
+  /* On a suspended device it waits like any request; verbs must not have to
+   * queue behind it.
+   */
+  r = loop_job_start (&conn->job, call->command == NBDM_EXTENTS ? LOOP_READS
+                      : LOOP_VERBS);
   if (r < 0) {
     dm_wait_destroy (&conn->wait);
     connection_refuse (conn, -r, "no thread to carry it out");

@@ -61,6 +61,14 @@ struct connection {
  */
 void control_run (struct connection *conn);
 
+/* control-own.c: the same for commands whose payload is not just text; *reply,
+ * of *length bytes, is malloc'ed, NULL for none.  0 or -errno.
+ */
+int control_run_own (struct connection *conn, char **reply, size_t *length);
+
+/* control-metrics.c: the reply of NBDM_METRICS. */
+int control_metrics (struct registry *reg, char **text, size_t *length);
+
 /* End a DM_DEV_WAIT that has fired or, if cancelled is set, break it off. */
 void control_run_ending (struct connection *conn);
 

@@ -43,6 +43,9 @@
 
 #define MD_SHARDS 16
 
+/* Kinds of bios that are counted apart. */
+enum md_kind { MD_READS, MD_WRITES, MD_DISCARDS, MD_FLUSHES, MD_NR_KINDS };
+
 /* How deep mapped devices may be stacked; the kernel knows no limit, but a bio
  * goes down the stairs on one thread's stack.
  */
@@ -88,6 +91,15 @@ struct parked_bio {
 /* Which of its hooks the live table has seen last. */
 enum md_hooks { MD_HOOKS_STOPPED, MD_HOOKS_RUNNING, MD_HOOKS_PRESUSPENDED };
 
+/* What one thread, or a few, count at the gate: 128 bytes, so that none has to
+ * wait for a cache line of another's.
+ */
+struct md_shard {
+  atomic_long in_flight;
+  atomic_ulong ios[MD_NR_KINDS], sectors[MD_NR_KINDS], errors;
+  char pad[128 - (2 + 2 * MD_NR_KINDS) * sizeof (long)];
+};
+
 struct mapped_device {
   struct block_device bdev; /* first; bdev.size is the live table's */
   struct registry *registry;
@@ -110,10 +122,7 @@ struct mapped_device {
 
   /* --- the gate.  live, queue_limits and readonly change only while nothing
    * is in flight, so a bio that is counted reads them without a lock --- */
-  struct {
-    atomic_long in_flight;
-    char pad[64 - sizeof (atomic_long)]; /* a cache line each */
-  } shards[MD_SHARDS];
+  struct md_shard shards[MD_SHARDS];
   atomic_bool block_io;        /* written under lock */
   atomic_bool noflush_suspending; /* cleared under lock */
   atomic_bool readonly;        /* the live table's mode */
@@ -134,6 +143,8 @@ struct mapped_device {
     unsigned long cylinders, heads, sectors, start;
   } geometry;
   const struct target_type *immutable_type; /* the live table's, or NULL */
+  unsigned nr_parked;          /* bios that wait in parked */
+  uint64_t nr_deferred, nr_suspends, nr_swaps; /* so far */
 
   struct md_stats stats;       /* has a latch of its own */
 
@@ -443,6 +454,9 @@ int outside_get_number (uint32_t number, bool writable, struct outside **out,
                         struct message *msg);
 
 struct outside *outside_find_handed_in (const char *name); /* or NULL */
+
+/* The open device after prev (NULL: the first), held; prev is put. */
+struct outside *outside_next (struct outside *prev);
 struct block_device *outside_bdev (const struct outside *o);
 void outside_put (struct outside *o);
 

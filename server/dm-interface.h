@@ -259,6 +259,39 @@ int dm_device_set_geometry (struct registry *reg, const struct dm_ref *ref,
 /* All devices, ascending by name; *infos is malloc'ed. */
 int dm_list (struct registry *reg, struct dm_info **infos, size_t *n);
 
+/* Counters of all devices, ascending by name; *list is malloc'ed.  Does not
+ * wait for anything.
+ */
+int dm_counters (struct registry *reg, struct nbdm_counters **list, size_t *n);
+
+/* Every file and upstream that tables have open, one call each. */
+struct dm_outside_counters {
+  const char *name;    /* as tables print it; of no use after the call */
+  uint64_t reconnects;
+};
+void dm_outside_counters (void (*fn) (const struct dm_outside_counters *c,
+                                      void *opaque), void *opaque);
+
+/* What [begin, begin + len) of a device holds (len 0: up to its end), at most
+ * DM_MAX_EXTENTS pieces; *list is malloc'ed.  -ENODEV without a live table,
+ * -EINVAL beyond the end.  On a suspended device it waits for the resume.
+ */
+#define DM_MAX_EXTENTS 65536
+int dm_extents (struct registry *reg, const struct dm_ref *ref, sector_t begin,
+                sector_t len, struct nbdm_extent **list, size_t *n,
+                struct message *msg);
+
+/* Suspend or resume all of n devices or none (NBDM_SUSPEND_GROUP in
+ * common/protocol.h); flags as for one.  A line for each step goes to report,
+ * also for those that take a step back.
+ */
+int dm_group_suspend (struct registry *reg, const char *const names[],
+                      size_t n, uint32_t flags, struct dm_wait *wait,
+                      FILE *report, struct message *msg);
+int dm_group_resume (struct registry *reg, const char *const names[],
+                     size_t n, uint32_t flags, struct dm_wait *wait,
+                     FILE *report, struct message *msg);
+
 /* Registered types, most recent first (target_types). */
 typedef int (*dm_version_fn) (void *opaque, const char *name,
                               const unsigned version[3]);

@@ -217,8 +217,10 @@ md_suspend_end (struct mapped_device *md, int r)
     return md_dying_error (md);
   if (md->registry->dying)
     r = -ESHUTDOWN;
-  if (r == 0)
+  if (r == 0) {
     md->state = MD_SUSPENDED;
+    md->nr_suspends++;
+  }
   else
     md_open_gate (md);
   assert_md_state (md);
@@ -314,6 +316,7 @@ md_bind (struct mapped_device *md, struct dm_table *table,
   md->queue_limits = *limits;
   md->readonly = table->readonly;
   md->immutable_type = table->immutable_type;
+  md->nr_swaps++;
   if (md->bdev.size != table->size)
     memset (&md->geometry, 0, sizeof md->geometry);
   md->bdev.size = table->size;

@@ -338,8 +338,7 @@ devices_remove (struct block_device *bdev)
   outside_put (o);
 }
 
-/* The open device after prev (NULL: the first), held; prev is put. */
-static struct outside *
+struct outside *
 outside_next (struct outside *prev)
 {
   struct outside *o, *next = NULL;

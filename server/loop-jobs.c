@@ -198,6 +198,7 @@ loop_jobs_init (struct ev_loop *ev)
 {
   static const unsigned max[LOOP_NR_CLASSES] = {
     [LOOP_VERBS] = LOOP_MAX_VERBS, [LOOP_ENDINGS] = LOOP_MAX_ENDINGS,
+    [LOOP_READS] = LOOP_MAX_READS,
   };
   unsigned i;
 

@@ -44,11 +44,13 @@ struct loop_job {
 };
 
 /* So many threads at once; further jobs queue.  A verb may have to wait for
- * others to end their waits (a removal does), so these have their own.
+ * others to end their waits (a removal does), so these have their own; and what
+ * waits for a resume must leave room for it.
  */
-enum loop_job_class { LOOP_VERBS, LOOP_ENDINGS, LOOP_NR_CLASSES };
+enum loop_job_class { LOOP_VERBS, LOOP_ENDINGS, LOOP_READS, LOOP_NR_CLASSES };
 #define LOOP_MAX_VERBS 64
 #define LOOP_MAX_ENDINGS 16
+#define LOOP_MAX_READS 8
 
 /* On the loop thread.  0, or -errno if there is no thread to run it, now or
  * later; then neither run nor done will be called.

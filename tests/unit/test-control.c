@@ -23,6 +23,7 @@
 #include "server/dm-core.h"
 #include "server/edge.h"
 #include "tests/lib/folder.h"
+#include "tests/lib/frame.h"
 #include "tests/lib/memdev.h"
 #include "tests/lib/request.h"
 
@@ -87,75 +88,12 @@ TestSuite (control, .init = setup, .fini = teardown, .timeout = 60);
  */
 
 static int
-connect_to (const char *where)
-{
-  struct sockaddr_un address = { .sun_family = AF_UNIX };
-  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-  strcpy (address.sun_path, where);
-  cr_assert_geq (fd, 0, "%s", strerror (errno));
-  if (connect (fd, (struct sockaddr *) &address, sizeof address) < 0) {
-    close (fd);
-    return -errno;
-  }
-  return fd;
-}
-
-static int
 client (void)
 {
-  int fd = connect_to (path);
+  int fd = frame_connect (path);
 
   cr_assert_geq (fd, 0, "%s", strerror (-fd));
   return fd;
-}
-
-static void
-send_bytes (int fd, const void *bytes, size_t n)
-{
-  cr_assert_eq (send (fd, bytes, n, MSG_NOSIGNAL), (ssize_t) n);
-}
-
-static void
-send_frame (int fd, uint32_t command, const void *payload, uint32_t length)
-{
-  struct nbdm_request frame = { NBDM_MAGIC, command, length, 0 };
-
-  send_bytes (fd, &frame, sizeof frame);
-  if (length > 0)
-    send_bytes (fd, payload, length);
-}
-
-static void
-receive_bytes (int fd, void *bytes, size_t n)
-{
-  cr_assert_eq (recv (fd, bytes, n, n > 0 ? MSG_WAITALL : 0), (ssize_t) n);
-}
-
-/* The reply's result; what comes with it goes to payload (may be NULL, of size
- * bytes) and text (of at least 1024, or NULL).
- */
-static int
-receive (int fd, void *payload, size_t size, char *text)
-{
-  struct nbdm_reply reply;
-  char *scratch;
-
-  receive_bytes (fd, &reply, sizeof reply);
-  cr_assert_eq (reply.magic, NBDM_MAGIC);
-  scratch = malloc (reply.length + reply.message_length + 1);
-  if (reply.length > 0)
-    receive_bytes (fd, scratch, reply.length);
-  if (payload)
-    memcpy (payload, scratch, reply.length < size ? reply.length : size);
-  if (reply.message_length > 0)
-    receive_bytes (fd, scratch, reply.message_length);
-  if (text) {
-    memcpy (text, scratch, reply.message_length);
-    text[reply.message_length] = '\0';
-  }
-  free (scratch);
-  return -(int) reply.error;
 }
 
 static bool
@@ -173,7 +111,7 @@ send_named (int fd, uint32_t command, const char *name, uint32_t flags)
   struct dm_ioctl *request = request_new (1024, name);
 
   request->flags = flags;
-  send_frame (fd, command, request, request->data_size);
+  frame_send (fd, command, request, request->data_size);
   free (request);
 }
 
@@ -184,7 +122,7 @@ ask (uint32_t command, const char *name, uint32_t flags)
   int fd = client (), r;
 
   send_named (fd, command, name, flags);
-  r = receive (fd, NULL, 0, NULL);
+  r = frame_receive (fd, NULL, 0, NULL);
   close (fd);
   return r;
 }
@@ -268,7 +206,7 @@ is_suspended (void)
 Test (control, the_socket_goes_with_the_loop)
 {
   loop_stop ();
-  cr_assert_eq (connect_to (path), -ENOENT);
+  cr_assert_eq (frame_connect (path), -ENOENT);
   loop_stop ();
   start ();
   cr_assert_eq (ask (DM_VERSION_CMD, "", 0), 0);
@@ -291,13 +229,13 @@ Test (control, requests_are_answered_in_order)
   struct dm_ioctl *request = request_new (400, "a"), reply;
   int fd = client ();
 
-  send_frame (fd, DM_DEV_CREATE_CMD, request, 400);
-  send_frame (fd, DM_DEV_CREATE_CMD, request, 400);
-  send_frame (fd, DM_DEV_STATUS_CMD, request, 400);
-  cr_assert_eq (receive (fd, &reply, sizeof reply, NULL), 0);
+  frame_send (fd, DM_DEV_CREATE_CMD, request, 400);
+  frame_send (fd, DM_DEV_CREATE_CMD, request, 400);
+  frame_send (fd, DM_DEV_STATUS_CMD, request, 400);
+  cr_assert_eq (frame_receive (fd, &reply, sizeof reply, NULL), 0);
   cr_assert_str_eq (reply.name, "a");
-  cr_assert_eq (receive (fd, NULL, 0, NULL), -EBUSY);
-  cr_assert_eq (receive (fd, &reply, sizeof reply, NULL), 0);
+  cr_assert_eq (frame_receive (fd, NULL, 0, NULL), -EBUSY);
+  cr_assert_eq (frame_receive (fd, &reply, sizeof reply, NULL), 0);
   cr_assert_eq (reply.data_size, 305);
   close (fd);
   free (request);
@@ -308,8 +246,8 @@ Test (control, an_error_comes_with_its_reason)
   char text[1024] = "";
   int fd = client ();
 
-  send_frame (fd, 0x999, NULL, 0);
-  cr_assert_eq (receive (fd, NULL, 0, text), -ENOTTY);
+  frame_send (fd, 0x999, NULL, 0);
+  cr_assert_eq (frame_receive (fd, NULL, 0, text), -ENOTTY);
   cr_assert_neq (text[0], '\0');
   close (fd);
 }
@@ -319,13 +257,13 @@ Test (control, our_own_commands_speak_text)
   char text[1024] = "";
   int fd = client ();
 
-  send_frame (fd, NBDM_DUMP, NULL, 0);
-  cr_assert_eq (receive (fd, text, sizeof text, NULL), 0);
+  frame_send (fd, NBDM_DUMP, NULL, 0);
+  cr_assert_eq (frame_receive (fd, text, sizeof text, NULL), 0);
   cr_assert_neq (text[0], '\0');
-  send_frame (fd, NBDM_RELOAD_STATUS, NULL, 0);
-  cr_assert_eq (receive (fd, NULL, 0, NULL), -ENODATA);
-  send_frame (fd, NBDM_RELOAD, NULL, 0);
-  cr_assert_eq (receive (fd, NULL, 0, NULL), -ENOENT);
+  frame_send (fd, NBDM_RELOAD_STATUS, NULL, 0);
+  cr_assert_eq (frame_receive (fd, NULL, 0, NULL), -ENODATA);
+  frame_send (fd, NBDM_RELOAD, NULL, 0);
+  cr_assert_eq (frame_receive (fd, NULL, 0, NULL), -ENOENT);
   close (fd);
 }
 
@@ -334,8 +272,8 @@ refused (struct nbdm_request frame)
 {
   int fd = client ();
 
-  send_bytes (fd, &frame, sizeof frame);
-  cr_expect_eq (receive (fd, NULL, 0, NULL), -EPROTO);
+  frame_send_bytes (fd, &frame, sizeof frame);
+  cr_expect_eq (frame_receive (fd, NULL, 0, NULL), -EPROTO);
   cr_expect (is_closed (fd));
   close (fd);
 }
@@ -361,9 +299,9 @@ Test (control, frames_may_come_in_any_pieces_or_end_anywhere)
   for (n = 0; n <= sizeof bytes; n += 21) {
     fd = client ();
     for (i = 0; i < n; i++)
-      send_bytes (fd, bytes + i, 1);
+      frame_send_bytes (fd, bytes + i, 1);
     if (n == sizeof bytes)
-      cr_assert_eq (receive (fd, NULL, 0, NULL), 0);
+      cr_assert_eq (frame_receive (fd, NULL, 0, NULL), 0);
     close (fd);
   }
   cr_assert_eq (ask (DM_VERSION_CMD, "", 0), 0);
@@ -405,7 +343,7 @@ Test (control, another_user_is_turned_away)
   pid = fork ();
   if (pid == 0) {
     struct nbdm_reply reply = { 0 };
-    int fd = setuid (65534) == 0 ? connect_to (path) : -1;
+    int fd = setuid (65534) == 0 ? frame_connect (path) : -1;
 
     if (fd < 0 || recv (fd, &reply, sizeof reply, MSG_WAITALL) < 0)
       _exit (1);
@@ -447,7 +385,7 @@ Test (control, a_suspend_that_nobody_breaks_off_waits)
   send_named (fd, DM_DEV_SUSPEND_CMD, "a", DM_SUSPEND_FLAG);
   pause_ms (50);
   end_slow_write ();
-  cr_assert_eq (receive (fd, NULL, 0, NULL), 0);
+  cr_assert_eq (frame_receive (fd, NULL, 0, NULL), 0);
   cr_assert (is_suspended ());
   close (fd);
 }
@@ -464,8 +402,8 @@ Test (control, the_end_breaks_off_whatever_waits)
   send_named (waiter, DM_DEV_WAIT_CMD, "a", 0);
   pause_ms (50);
   loop_stop ();
-  cr_assert_eq (receive (suspender, NULL, 0, NULL), -EINTR);
-  cr_assert_eq (receive (waiter, NULL, 0, NULL), -EINTR);
+  cr_assert_eq (frame_receive (suspender, NULL, 0, NULL), -EINTR);
+  cr_assert_eq (frame_receive (waiter, NULL, 0, NULL), -EINTR);
   cr_assert_not (is_suspended ());
   end_slow_write ();
   close (suspender);
@@ -496,10 +434,10 @@ Test (control, the_end_breaks_off_a_reload)
   begin_slow_write ();
   write_tables ("0 64 zero");
   fd = client ();
-  send_frame (fd, NBDM_RELOAD, NULL, 0);
+  frame_send (fd, NBDM_RELOAD, NULL, 0);
   pause_ms (100);
   loop_stop ();
-  cr_assert_eq (receive (fd, NULL, 0, NULL), -EINTR);
+  cr_assert_eq (frame_receive (fd, NULL, 0, NULL), -EINTR);
   cr_assert_not (is_suspended ());
   end_slow_write ();
   close (fd);
@@ -516,7 +454,7 @@ Test (control, clients_do_not_wait_for_each_other)
   suspender = client ();
   send_named (suspender, DM_DEV_SUSPEND_CMD, "a", DM_SUSPEND_FLAG);
   silent = client ();
-  send_bytes (silent, &frame, sizeof frame);
+  frame_send_bytes (silent, &frame, sizeof frame);
   deaf = client (); /* takes no answer, until the server cannot send any */
   fcntl (deaf, F_SETFL, O_NONBLOCK);
   for (i = 0; i < 10000; i++) {
@@ -531,7 +469,7 @@ Test (control, clients_do_not_wait_for_each_other)
     cr_assert_eq (ask (DM_DEV_STATUS_CMD, "a", 0), 0);
   cr_assert_lt (monotonic_ns () - begin, 5000000000);
   end_slow_write ();
-  cr_assert_eq (receive (suspender, NULL, 0, NULL), 0);
+  cr_assert_eq (frame_receive (suspender, NULL, 0, NULL), 0);
   close (suspender);
   close (silent);
   close (deaf);
@@ -593,7 +531,7 @@ expect_event (int fds[MANY], uint32_t event_nr)
   unsigned i;
 
   for (i = 0; i < MANY; i++) {
-    cr_assert_eq (receive (fds[i], &reply, sizeof reply, NULL), 0);
+    cr_assert_eq (frame_receive (fds[i], &reply, sizeof reply, NULL), 0);
     cr_assert_eq (reply.event_nr, event_nr);
     cr_assert_str_eq (reply.name, "a");
     close (fds[i]);
