@@ -4,6 +4,7 @@
 #include "clients/client.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,12 +123,29 @@ struct frame {
   char *message;
 };
 
+/* Tell how long it takes until something comes. */
+static void
+client_wait (struct client *client)
+{
+  struct pollfd poll_fd = { .fd = client->fd, .events = POLLIN };
+  unsigned seconds = 0;
+
+  if (client->waiting == NULL)
+    return;
+  while (poll (&poll_fd, 1, 1000) == 0)
+    client->waiting (++seconds);
+  if (seconds > 0)
+    client->waiting (0);
+}
+
 static int
 client_receive_frame (struct client *client, struct frame *f, uint32_t *error)
 {
   struct nbdm_reply head;
-  int r = client_receive (client, &head, sizeof head);
+  int r;
 
+  client_wait (client);
+  r = client_receive (client, &head, sizeof head);
   if (r < 0)
     return r;
   if (head.magic != NBDM_MAGIC || head.length > f->max_reply ||
@@ -247,15 +265,28 @@ call_reset (struct call *call)
 }
 
 int
-client_text (struct client *client, enum nbdm_command command, char **text,
-             char **message)
+client_own_call (struct client *client, enum nbdm_command command,
+                 struct own_call *call)
 {
-  struct frame f = { .max_reply = NBDM_MAX_FRAME };
+  struct frame f = {
+    .data = call->payload,
+    .bytes = call->payload_bytes,
+    .max_reply = NBDM_MAX_FRAME,
+  };
   int r = client_exchange (client, command, &f);
 
-  *text = f.reply ? f.reply : strdup ("");
-  *message = f.message;
-  return *text ? r : -ENOMEM;
+  call->reply = f.reply ? f.reply : strdup ("");
+  call->reply_bytes = f.reply ? f.reply_bytes : 0;
+  call->message = f.message;
+  return call->reply ? r : -ENOMEM;
+}
+
+void
+own_call_reset (struct own_call *call)
+{
+  free (call->reply);
+  free (call->message);
+  *call = (struct own_call) { .reply = NULL };
 }
 
 uint64_t

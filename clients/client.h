@@ -15,9 +15,14 @@
  */
 struct client {
   int fd; /* -1: not connected */
+
+  /* If not NULL called after each second that a reply has been waited for,
+   * with how many they are; with 0 when it comes, if it was called before.
+   */
+  void (*waiting) (unsigned seconds);
 };
 
-#define CLIENT_INIT { -1 }
+#define CLIENT_INIT { .fd = -1 }
 
 /* The control socket to use: option (the user's own words) if not NULL, else
  * $NBDM_CONTROL, else /run/nbdm/control for root and
@@ -63,12 +68,20 @@ struct call {
 int client_call (struct client *client, uint32_t command, struct call *call);
 void call_reset (struct call *call);
 
-/* A call of one of our own commands, without payload.  *text (never NULL then)
- * is malloc'ed and set also if the server returns an error, since a failed
- * reload has a report too; *message as above.
+/* A call of one of our own commands.  Zero-initialise, set what the command
+ * takes, then own_call_reset.
  */
-int client_text (struct client *client, enum nbdm_command command, char **text,
-                 char **message);
+struct own_call {
+  const void *payload;   /* not owned */
+  size_t payload_bytes;
+  char *reply;           /* malloc'ed, with a NUL behind it, never NULL then; */
+  size_t reply_bytes;    /* after an error, too: a failed reload has a report */
+  char *message;         /* as above */
+};
+
+int client_own_call (struct client *client, enum nbdm_command command,
+                     struct own_call *call);
+void own_call_reset (struct own_call *call);
 
 /* Device numbers as struct dm_ioctl.dev has them. */
 uint64_t dev_encode (unsigned major, unsigned minor);

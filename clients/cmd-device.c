@@ -34,6 +34,8 @@ suspend_one (struct session *s, const struct device *device, bool several)
 int
 cmd_suspend (struct session *s)
 {
+  if (s->options.group)
+    return group_run (s, NBDM_SUSPEND_GROUP);
   return device_each (s, false, suspend_one);
 }
 
@@ -46,6 +48,8 @@ resume_one (struct session *s, const struct device *device, bool several)
 int
 cmd_resume (struct session *s)
 {
+  if (s->options.group)
+    return group_run (s, NBDM_RESUME_GROUP);
   return device_each (s, false, resume_one);
 }
 

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "clients/reply.h"
 #include "common/cleanup.h"
 
 /* reply, if not NULL, is the caller's to reset. */
@@ -224,33 +223,19 @@ cmd_reload (struct session *s)
  * wipe_table, remove
  */
 
-/* Where the table ends; 0 without one, and also after an error, which has
- * been printed: the load that comes next fails, too, and ends the matter.
- */
-static uint64_t
-device_length (struct session *s, const struct device *device)
-{
-  struct call call = { .request.flags = DM_STATUS_TABLE_FLAG };
-  struct reply_target target;
-  struct reply_walk walk;
-  uint64_t length = 0;
-
-  if (device_call (s, device, DM_TABLE_STATUS_CMD, &call) == 0) {
-    walk = reply_walk_targets (&call);
-    while (reply_check (reply_next_target (&walk, &target)) > 0)
-      length = target.start + target.length;
-  }
-  call_reset (&call);
-  return length;
-}
-
 /* Make everything that is done to the device fail, whatever it waits for. */
 static int
 device_wipe (struct session *s, const struct device *device,
              uint32_t resume_flags)
 {
+  char name[DM_NAME_LEN];
+  uint64_t length = 0;
   struct table table;
-  int r = table_error (device_length (s, device), &table);
+  int r;
+
+  /* If that fails so does the load, which ends the matter. */
+  device_measure (s, device, name, &length);
+  r = table_error (length, &table);
 
   if (r == 0)
     r = table_load (s, device, &table, NULL);

@@ -102,6 +102,7 @@ print_call_failure (const struct device *device, uint32_t command,
   if (device->shown_dev)
     snprintf (numbers, sizeof numbers, "(%u:%u)",
               dev_major (device->shown_dev), dev_minor (device->shown_dev));
+  progress_clear ();
   if (call->message)
     print_message (call->message);
   fprintf (stderr, "device-mapper: %s ioctl on %s %s%s failed: %s\n",
@@ -135,6 +136,7 @@ device_call (struct session *s, const struct device *device,
     request->dev = device->dev;
   request->flags |= s->options.flags;
   session_connect (s);
+  progress_about (command_word (command, request->flags), device->name);
   r = client_call (&s->client, command, call);
   if (r == -ENXIO && is_question (command, request->flags))
     fprintf (stderr, "Device does not exist.\n");
@@ -159,6 +161,26 @@ reply_check (int r)
 {
   if (r < 0)
     print_message ("the server's reply makes no sense");
+  return r;
+}
+
+int
+device_measure (struct session *s, const struct device *device,
+                char name[DM_NAME_LEN], uint64_t *length)
+{
+  struct call call = { .request.flags = DM_STATUS_TABLE_FLAG };
+  struct reply_target target;
+  struct reply_walk walk;
+  int r = device_call (s, device, DM_TABLE_STATUS_CMD, &call);
+
+  *length = 0;
+  if (r == 0) {
+    strcpy (name, call.reply->name);
+    walk = reply_walk_targets (&call);
+    while ((r = reply_check (reply_next_target (&walk, &target))) > 0)
+      *length = target.start + target.length;
+  }
+  call_reset (&call);
   return r;
 }
 
@@ -223,6 +245,8 @@ device_each (struct session *s, bool all, device_fn fn)
     return r < 0 ? r : device_if_selected (s, &device, false, fn);
   }
   for (i = 0; i < s->argc && r >= 0; i++) {
+    if (!all)
+      progress_step (i, s->argc);
     r = device_select (s, s->argv[i], &device);
     if (r == 0)
       r = device_if_selected (s, &device, s->argc > 1, fn);
@@ -269,6 +293,7 @@ device_print_info (const struct dm_ioctl *reply)
 void
 device_print_verbose (struct session *s, const struct call *call)
 {
+  progress_clear ();
   if (s->options.verbose && s->options.json)
     json_put (s, json_info (call->reply));
   else if (s->options.verbose)

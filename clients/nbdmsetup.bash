@@ -20,7 +20,7 @@ _nbdmsetup ()
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
   local verbs='create remove remove_all suspend resume load clear reload
     wipe_table rename message ls info deps status table measure wait mknodes
-    target-version targets version setgeometry dump help'
+    target-version targets version setgeometry dump extents stat metrics help'
   local options='--control --help --version --verbose'
   local control=() verb='' i words=''
 
@@ -39,7 +39,8 @@ _nbdmsetup ()
     remove) options='--force --retry --deferred --select' ;;
     remove_all) options='--force --deferred' ;;
     clear) options='--select' ;;
-    suspend | resume | wipe_table) options='--noflush --nolockfs --select' ;;
+    suspend | resume) options='--noflush --nolockfs --group --select' ;;
+    wipe_table) options='--noflush --nolockfs --select' ;;
     rename) options='--setuuid' ;;
     ls) options='--target --exec --tree --select --json -o' ;;
     info) options='--columns --options --noheadings --separator
@@ -48,6 +49,9 @@ _nbdmsetup ()
     deps) options='--inactive --select --json -o' ;;
     status) options='--target --exec --noflush --inactive --select --json' ;;
     table) options='--target --exec --inactive --concise --showkeys --select
+      --json' ;;
+    extents) options='--select --json' ;;
+    stat) options='--options --sort --interval --count --noheadings --separator
       --json' ;;
     measure) options='--target --select --json' ;;
     targets | target-version | version) options='--json' ;;
@@ -62,12 +66,17 @@ _nbdmsetup ()
       words='attr blkdevname blkdevs_used device_count device_ref_count devno
         devnos_used devnos_using_dev devs_used events major minor name
         names_using_dev open readonly segments suspended tables_loaded uuid' ;;
+    -o:stat:* | -O:stat:* | --options:stat:* | --sort:stat:*)
+      words='deferred deferred_per_sec discard_kib_per_sec discards_per_sec
+        errors flushes_per_sec in_flight name read_kib_per_sec reads_per_sec
+        size suspends swaps write_kib_per_sec writes_per_sec' ;;
     --target:*:*) words=$(_nbdmsetup_types) ;;
     --control:*:*) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     *:*:-*) words=$options ;;
     *::*) words=$verbs ;;
     *:target-version:*) words=$(_nbdmsetup_types) ;;
-    *:create:* | *:ls:* | *:remove_all:* | *:targets:* | *:dump:*) ;;
+    *:create:* | *:ls:* | *:remove_all:* | *:targets:* | *:dump:* |
+      *:metrics:*) ;;
     *) words=$(_nbdmsetup_ask info -c --noheadings -o name) ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")

@@ -22,8 +22,10 @@ static const struct verb {
   { "create", "--concise [DEVICES]", 0, 2, cmd_create },
   { "remove", "[-f] [--retry] [--deferred] DEVICE...", 0, -1, cmd_remove },
   { "remove_all", "[-f] [--deferred]", 0, 0, cmd_remove_all },
-  { "suspend", "[--noflush] [--nolockfs] DEVICE...", 0, -1, cmd_suspend },
-  { "resume", "[--noflush] [--nolockfs] DEVICE...", 0, -1, cmd_resume },
+  { "suspend", "[--noflush] [--nolockfs] [--group] DEVICE...", 0, -1,
+    cmd_suspend },
+  { "resume", "[--noflush] [--nolockfs] [--group] DEVICE...", 0, -1,
+    cmd_resume },
   { "load", "DEVICE [-r] [--table TABLE | TABLE_FILE]", 0, 2, cmd_load },
   { "clear", "DEVICE...", 0, -1, cmd_clear },
   { "reload", "DEVICE ...\n             as load; without DEVICE:", 0, 2,
@@ -57,6 +59,10 @@ static const struct verb {
   { "setgeometry", "DEVICE CYLINDERS HEADS SECTORS START", 5, 5,
     cmd_setgeometry },
   { "dump", "", 0, 0, cmd_dump },
+  { "extents", "DEVICE...", 0, -1, cmd_extents },
+  { "stat", "[-o FIELDS] [-O FIELDS] [--interval SECONDS] [--count N]\n"
+    "             [DEVICE...]", 0, -1, cmd_stat },
+  { "metrics", "", 0, 0, cmd_metrics },
 };
 
 static void
@@ -109,7 +115,8 @@ usage_error (const char *text)
 static int
 run_verb (struct session *s, const struct verb *verb)
 {
-  bool fields = verb->run == cmd_info && s->options.columns;
+  bool fields = verb->run == cmd_stat ||
+    (verb->run == cmd_info && s->options.columns);
   int r;
 
   if (!fields && options_parse_form (&s->options) < 0) {
@@ -119,6 +126,7 @@ run_verb (struct session *s, const struct verb *verb)
   if (s->argc < verb->min || (verb->max >= 0 && s->argc > verb->max))
     return usage_error ("Incorrect number of arguments.\n");
   r = verb->run (s);
+  progress_clear ();
   if (json_end (s) >= 0 && r >= 0)
     return EXIT_SUCCESS;
   fflush (stdout);
@@ -146,6 +154,7 @@ run (struct session *s, int argc, char **argv)
     return usage_error ("Unknown command.\n");
   s->argc = argc - optind - 1;
   s->argv = argv + optind + 1;
+  progress_init (&s->client);
   return run_verb (s, verb);
 }
 

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "clients/client.h"
 
@@ -30,7 +31,7 @@ struct options {
   int help, version, status;
   int notable, force, retry, columns, noheadings, nameprefixes, unquoted;
   int setuuid, deferred;
-  int concise, json, rows, showkeys, tree, unbuffered;
+  int concise, group, json, rows, showkeys, tree, unbuffered;
   int readonly, noflush, nolockfs, inactive; /* see flags */
   int addnodeonresume, addnodeoncreate;
   int ignored;               /* by something that we have not: udev, nodes … */
@@ -122,6 +123,12 @@ int device_simple (struct session *s, const struct device *device,
 /* Print an error of our own reading of a reply, if r is one; returns r. */
 int reply_check (int r);
 
+/* The name of a device, also of one known by uuid or number, as its reply to
+ * a status tells it; *length its live table's, in sectors.
+ */
+int device_measure (struct session *s, const struct device *device,
+                    char name[DM_NAME_LEN], uint64_t *length);
+
 /* Run fn on each device that the words name, or -u or -j and -m; none at all:
  * every device there is if all is true or -S selects some.  Stops at the first
  * failure.  several: the output must say whose it is.
@@ -212,8 +219,30 @@ struct json_t *json_info (const struct dm_ioctl *dmi);
 int json_end (struct session *s);
 
 /* ------------------------------------------------------------------
- * exec.c, cmd-status.c
+ * progress.c: what takes longer than a second is told on a terminal.
  */
+
+/* To be called once, before the first connection. */
+void progress_init (struct client *client);
+
+/* What is being waited for: device may be NULL.  Both are kept. */
+void progress_about (const char *what, const char *device);
+
+/* The at-th (from 0) of n devices is next. */
+void progress_step (size_t at, size_t n);
+
+/* Take away what is on the terminal. */
+void progress_clear (void);
+
+/* ------------------------------------------------------------------
+ * group.c, exec.c, cmd-status.c
+ */
+
+/* Suspend or resume all devices that the words or -S name, or none. */
+int group_run (struct session *s, enum nbdm_command command);
+
+/* The reply's text, with an end of line. */
+void print_lines (FILE *out, const struct own_call *call);
 
 /* Run the words of command (no shell) with /dev/mapper/NAME as the last one,
  * and wait for its end.  Fails only for want of words or memory.
@@ -263,6 +292,9 @@ int cmd_version (struct session *s);
 int cmd_info (struct session *s);
 
 int cmd_dump (struct session *s);
+int cmd_extents (struct session *s);
+int cmd_metrics (struct session *s);
+int cmd_stat (struct session *s);
 int cmd_mknodes (struct session *s);
 int cmd_help (struct session *s);
 

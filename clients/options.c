@@ -171,6 +171,7 @@ options_parse (int argc, char **argv, struct options *o)
     { "exec", required_argument, NULL, OPT_EXEC },
     { "force", no_argument, NULL, 'f' },
     { "gid", required_argument, NULL, OPT_IGNORED },
+    { "group", no_argument, &o->group, 1 },
     { "help", no_argument, NULL, 'h' },
     { "inactive", no_argument, &o->inactive, 1 },
     { "interval", required_argument, NULL, OPT_INTERVAL },

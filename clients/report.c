@@ -5,7 +5,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -206,12 +205,12 @@ report_add (struct report *report, const void *row)
 static int
 compare_cells (const struct field *field, const char *a, const char *b)
 {
-  uint64_t m, n;
+  double m, n;
 
   if (field->width >= 0)
     return strcmp (a, b);
-  m = strtoull (a, NULL, 10);
-  n = strtoull (b, NULL, 10);
+  m = strtod (a, NULL);
+  n = strtod (b, NULL);
   return m < n ? -1 : m > n;
 }
 
@@ -330,11 +329,18 @@ report_print (const struct report *report, const struct report_style *style)
 }
 
 void
+report_cut (struct report *report, size_t n)
+{
+  for (size_t i = n; i < report->rows.len; i++)
+    row_free (report->rows.ptr[i], report->columns.len);
+  if (n < report->rows.len)
+    report->rows.len = n;
+}
+
+void
 report_clear (struct report *report)
 {
-  for (size_t i = 0; i < report->rows.len; i++)
-    row_free (report->rows.ptr[i], report->columns.len);
-  report->rows.len = 0;
+  report_cut (report, 0);
 }
 
 void

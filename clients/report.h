@@ -72,7 +72,8 @@ void report_sort (struct report *report);
 void report_print (const struct report *report,
                    const struct report_style *style);
 
-/* Drop the rows, or everything. */
+/* Drop all rows but the first n, all rows, or everything. */
+void report_cut (struct report *report, size_t n);
 void report_clear (struct report *report);
 void report_reset (struct report *report);
 

@@ -16,6 +16,7 @@
 void
 print_message (const char *text)
 {
+  progress_clear ();
   fputs ("nbdm: ", stderr);
   for (; *text; text++)
     fputc ((unsigned char) *text < ' ' || *text == 127 ? ' ' : *text, stderr);

@@ -79,11 +79,13 @@ expect_words ()
   words=$(complete_words "$@" || true)
   [ "$words" = "$expected" ] || fail "'$*' is completed to '$words'"
 }
-expect_words 'status' stat
+expect_words 'measure' meas
 expect_words 'a b h' suspend ''
 expect_words '--select' clear --s
 expect_words 'zero' ls --target z
 expect_words 'names_using_dev' info -c -o names
 expect_words 'inverted' ls --tree -o inv
+expect_words '--group' resume --g
+expect_words 'in_flight' stat -o in
 
 stop_nbdkit

@@ -20,6 +20,7 @@ struct answer {
   uint32_t flags;
   const char *text;         /* instead of a struct dm_ioctl */
   const char *message;
+  unsigned delay_ms;        /* before it comes */
 };
 
 static struct peer {
@@ -48,6 +49,7 @@ peer_answer (const struct answer *a, char *buffer, uint32_t length)
     .message_length = a->message ? strlen (a->message) : 0,
   };
 
+  usleep (a->delay_ms * 1000);
   if (a->text)
     memcpy (buffer, a->text, head.length);
   else {
@@ -215,14 +217,53 @@ Test (client, a_data_size_beyond_the_buffer_is_refused)
 
 Test (client, a_failed_reload_has_a_report_too)
 {
-  char *text, *message;
+  struct own_call call = { .payload = NULL };
 
   ANSWERS ({ .text = "one step\n", .error = EINVAL, .message = "wrong" });
-  cr_assert_eq (client_text (&client, NBDM_RELOAD, &text, &message), -EINVAL);
-  cr_assert_str_eq (text, "one step\n");
-  cr_assert_str_eq (message, "wrong");
-  free (text);
-  free (message);
+  cr_assert_eq (client_own_call (&client, NBDM_RELOAD, &call), -EINVAL);
+  cr_assert_str_eq (call.reply, "one step\n");
+  cr_assert_eq (call.reply_bytes, 9);
+  cr_assert_str_eq (call.message, "wrong");
+  own_call_reset (&call);
+  peer_stop ();
+}
+
+Test (client, our_own_commands_may_have_a_payload)
+{
+  struct own_call call = { .payload = "payload", .payload_bytes = 7 };
+
+  ANSWERS ({ .text = "" });
+  cr_assert_eq (client_own_call (&client, NBDM_EXTENTS, &call), 0);
+  cr_assert_eq (peer.seen[0], 7);
+  cr_assert_str_eq (call.reply, "");
+  own_call_reset (&call);
+  peer_stop ();
+}
+
+static unsigned waited[8], waits;
+
+static void
+note_waiting (unsigned seconds)
+{
+  waited[waits++ % 8] = seconds;
+}
+
+Test (client, each_second_of_waiting_is_told_and_its_end)
+{
+  struct call call = { .reply = NULL };
+
+  ANSWERS ({ .length = UINT32_MAX, .delay_ms = 1500 },
+           { .length = UINT32_MAX });
+  client.waiting = note_waiting;
+  cr_assert_eq (client_call (&client, DM_DEV_STATUS_CMD, &call), 0);
+  cr_assert_eq (waits, 2);
+  cr_assert_eq (waited[0], 1);
+  cr_assert_eq (waited[1], 0);
+  call_reset (&call);
+  /* What comes at once is not told. */
+  cr_assert_eq (client_call (&client, DM_DEV_STATUS_CMD, &call), 0);
+  cr_assert_eq (waits, 2);
+  call_reset (&call);
   peer_stop ();
 }
 
