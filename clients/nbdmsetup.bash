@@ -75,8 +75,8 @@ _nbdmsetup ()
     *:*:-*) words=$options ;;
     *::*) words=$verbs ;;
     *:target-version:*) words=$(_nbdmsetup_types) ;;
-    *:create:* | *:ls:* | *:remove_all:* | *:targets:* | *:dump:* |
-      *:metrics:*) ;;
+    *:create:* | *:ls:* | *:remove_all:* | *:targets:*) ;;
+    *:dump:* | *:metrics:*) ;;
     *) words=$(_nbdmsetup_ask info -c --noheadings -o name) ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
