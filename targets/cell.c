@@ -9,6 +9,7 @@ cells_init (struct cells *cells)
   latch_init (&cells->latch);
   latch_cond_init (&cells->released);
   list_init (&cells->list);
+  cells->nr_exclusive = 0;
 }
 
 void
@@ -38,12 +39,16 @@ cell_overlaps (const struct cell *a, const struct cell *b)
   return false;
 }
 
-/* True if somebody who came earlier is in the way. */
+/* True if somebody who came earlier is in the way.  Readers among themselves,
+ * which is most of the time, need not look at each other.
+ */
 static bool
 cell_is_blocked (struct cells *cells, const struct cell *cell)
 {
   struct cell *earlier;
 
+  if (cells->nr_exclusive == 0)
+    return false;
   list_for_each (earlier, &cells->list, link) {
     if (earlier == cell)
       break;
@@ -64,6 +69,7 @@ cell_wait (struct cells *cells, struct cell *cell, bool exclusive)
   ACQUIRE_LATCH_FOR_SCOPE (&cells->latch);
   cell->exclusive = exclusive;
   list_add_tail (&cells->list, &cell->link);
+  cells->nr_exclusive += exclusive;
   while (cell_is_blocked (cells, cell))
     latch_wait (&cells->latch, &cells->released);
 }
@@ -102,6 +108,7 @@ cell_release (struct cells *cells, struct cell *cell)
 {
   latch_acquire (&cells->latch);
   list_del (&cell->link);
+  cells->nr_exclusive -= cell->exclusive;
   if (!list_empty (&cells->list))
     pthread_cond_broadcast (&cells->released);
   latch_release (&cells->latch);

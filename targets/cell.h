@@ -21,14 +21,15 @@
  * taken without any latch, at most one by a thread on one storey, before
  * anything of a higher rank.
  *
- * Cost: one latch, twice, and a walk along the cells that exist, which are no
- * more than requests under way.
+ * Cost: one latch, twice, and while any cell is exclusive a walk along those
+ * that exist, which are no more than requests under way.
  */
 struct cells {
   struct latch latch;
   /* Guarded by latch. */
   pthread_cond_t released;
   struct list list; /* struct cell, in the order in which they came */
+  unsigned nr_exclusive;
 };
 
 struct cell_range {
