@@ -4,11 +4,12 @@
 #
 #   bench/bench.sh file      linear and striped over files : nbdkit file
 #   bench/bench.sh upstream  an upstream export            : nbdkit nbd
+#   bench/bench.sh snapshot  snapshots of a file           : nbdkit file, qcow2
 #
 # Environment: RUNS (5), SECS a cell (2), SIZE_MB (1024), DIR for the data (a
 # new folder in /dev/shm), CELLS (all of the set), SUBJECTS (all), KEEP (a file
-# for the single figures).  Wants fio with the nbd engine, nbdcopy, and this
-# tree built in build/ (or RUN, its run script).
+# for the single figures).  Wants fio with the nbd engine, nbdcopy, qemu-nbd
+# for qcow2, and this tree built in build/ (or RUN, its run script).
 #
 # Every run starts each server afresh; servers take turns, in an order that
 # rotates with the run.  A figure is IOPS (or copies of the device a second)
