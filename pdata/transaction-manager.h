@@ -50,9 +50,9 @@ int tm_create (struct block_manager *bm, struct transaction_manager **tm);
 int tm_open (struct block_manager *bm, const void *root,
              struct transaction_manager **tm);
 
-/* For reading alone, where the map is damaged: of this manager only tm_read_lock,
- * tm_block_manager and tm_destroy may be called, and so of trees only what
- * reads them.  -ENOMEM.
+/* For reading alone, where the map is damaged: of this manager only
+ * tm_read_lock, tm_block_manager and tm_destroy may be called, and so of trees
+ * only what reads them.  -ENOMEM.
  */
 int tm_open_without_map (struct block_manager *bm,
                          struct transaction_manager **tm);

@@ -144,7 +144,8 @@ bool thin_meta_changed (struct thin_metadata *md);
 
 /* [C] Set the superblock's needs_check flag at once, on disk too, also when it
  * is only an abort that has made the metadata read-only.  Nothing else of the
- * transaction gets there with it.  Tools clear it (thin_check --clear-needs-check-flag).
+ * transaction gets there with it.  Tools clear it (thin_check
+ * --clear-needs-check-flag).
  */
 int thin_meta_set_needs_check (struct thin_metadata *md);
 bool thin_meta_needs_check (struct thin_metadata *md);

@@ -40,7 +40,8 @@ dump_next (struct dump *d)
     single = strstr (d->line, "<single_mapping");
     if (!single && !strstr (d->line, "<range_mapping"))
       continue;
-    d->block = dump_attribute (d->line, single ? "origin_block" : "origin_begin");
+    d->block = dump_attribute (d->line,
+                               single ? "origin_block" : "origin_begin");
     d->data = dump_attribute (d->line, single ? "data_block" : "data_begin");
     d->left = single ? 0 : dump_attribute (d->line, "length") - 1;
     d->time = dump_attribute (d->line, "time");
