@@ -63,7 +63,9 @@ tear_down (void)
   rig_stop (&rig);
   vector_reset (&commits);
   vector_reset (&data_writes);
+  memset (&model, 0, sizeof model);
   free (base);
+  base = NULL;
 }
 
 TestSuite (thin_crash, .fini = tear_down, .timeout = 600);
@@ -388,23 +390,31 @@ replay_all (void)
   return n;
 }
 
-Test (thin_crash, every_point_of_a_workload)
+/* More workloads when asked by the environment; ten thousand operations each.
+ */
+static unsigned
+effort (void)
 {
-  record_start (1);
-  record_steps (500);
-  cr_assert_gt (replay_all (), 500);
+  const char *s = getenv ("NBDM_PDATA_EFFORT");
+
+  return s ? atoi (s) : 1;
 }
 
-Test (thin_crash, every_point_of_another_workload)
+Test (thin_crash, every_point_of_random_workloads)
 {
-  record_start (2);
-  record_steps (500);
-  cr_assert_gt (replay_all (), 500);
+  unsigned seed;
+
+  for (seed = 1; seed <= 2 * effort (); seed++) {
+    record_start (seed);
+    record_steps (1000);
+    cr_assert_gt (replay_all (), 1000);
+    tear_down ();
+  }
 }
 
 Test (thin_crash, every_point_of_growing)
 {
-  record_start (3);
+  record_start (100);
   record_steps (30);
   must (thin_meta_resize_data (rig.md, 40000));
   record_steps (30);
