@@ -228,6 +228,25 @@ int dm_device_extents (struct dm_dev *dev, sector_t sector, sector_t len,
  */
 const char *dm_target_md_name (struct dm_target *ti, char buf[128]);
 
+/* The mapped device that the target is, or will be, a part of: what another
+ * target gets that names it.  It outlives the target.
+ */
+struct block_device *dm_target_bdev (struct dm_target *ti);
+
+/* In a constructor: the table is built only to see whether it can be, and
+ * nothing may be written then.
+ */
+bool dm_target_is_check (struct dm_target *ti);
+
+/* In a constructor: lower mapped devices may get their tables, and messages,
+ * only after it, but before this one is resumed.  What depends on that is for
+ * preresume to check.
+ */
+bool dm_target_is_late (struct dm_target *ti);
+
+/* The server is ending: what waits for something outside fails now. */
+bool dm_target_is_ending (struct dm_target *ti);
+
 /* Raise a table event: wakes whoever waits for one (Linux 6.1
  * dm_table_event).  No-op unless the table is live.  Does not block.
  */

@@ -45,6 +45,30 @@ dm_target_md_name (struct dm_target *ti, char buf[128])
   return md_copy_name (ti->table->md, buf);
 }
 
+struct block_device *
+dm_target_bdev (struct dm_target *ti)
+{
+  return &ti->table->md->bdev;
+}
+
+bool
+dm_target_is_check (struct dm_target *ti)
+{
+  return ti->table->lookup && ti->table->lookup->check;
+}
+
+bool
+dm_target_is_late (struct dm_target *ti)
+{
+  return ti->table->lookup && ti->table->lookup->late;
+}
+
+bool
+dm_target_is_ending (struct dm_target *ti)
+{
+  return ti->table->md->registry->dying;
+}
+
 void
 dm_target_event (struct dm_target *ti)
 {

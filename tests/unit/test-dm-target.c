@@ -66,7 +66,25 @@ Test (dm_target, what_a_target_can_ask)
   f.md->noflush_suspending = true;
   cr_expect (dm_target_noflush_suspending (ti));
   f.md->noflush_suspending = false;
+  cr_expect_eq (dm_target_bdev (ti), &f.md->bdev);
+  cr_expect_not (dm_target_is_ending (ti));
   fixture_stop (&f);
+}
+
+Test (dm_target, what_a_constructor_can_ask)
+{
+  struct dm_lookup lookup = { .check = true };
+  struct dm_table table = { .lookup = &lookup };
+  struct dm_target ti = { .table = &table };
+
+  cr_expect (dm_target_is_check (&ti));
+  cr_expect_not (dm_target_is_late (&ti));
+  lookup = (struct dm_lookup) { .late = true };
+  cr_expect_not (dm_target_is_check (&ti));
+  cr_expect (dm_target_is_late (&ti));
+  table.lookup = NULL;
+  cr_expect_not (dm_target_is_check (&ti));
+  cr_expect_not (dm_target_is_late (&ti));
 }
 
 /* ------------------------------------------------------------------
