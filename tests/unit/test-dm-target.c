@@ -24,7 +24,8 @@ Test (dm_target, types_have_the_kernels_versions)
     { "ebs", { 1, 0, 1 } },       { "error", { 1, 5, 0 } },
     { "flakey", { 1, 5, 0 } },    { "linear", { 1, 4, 0 } },
     { "log-writes", { 1, 1, 0 } }, { "striped", { 1, 6, 0 } },
-    { "switch", { 1, 1, 0 } },    { "unstriped", { 1, 1, 0 } },
+    { "switch", { 1, 1, 0 } },    { "thin", { 1, 22, 0 } },
+    { "thin-pool", { 1, 22, 0 } }, { "unstriped", { 1, 1, 0 } },
     { "zero", { 1, 1, 0 } },
   };
   size_t i;
