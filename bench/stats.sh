@@ -12,7 +12,7 @@ RUNS=${RUNS:-7} SECS=${SECS:-2}
 run=${RUN:-$(dirname "$0")/../build/run}
 work=$(mktemp -d /dev/shm/nbdm-bench.XXXXXX)
 export NBDM_CONTROL=$work/control
-"$run" nbdkit -f -U "$work/nbd" dm 2>"$work/log" &
+"$run" nbdkit -f -U "$work/nbd" dm control="$NBDM_CONTROL" 2>"$work/log" &
 server=$!
 trap 'kill $server; wait $server || :; rm -rf "$work"' EXIT
 until [ -S "$NBDM_CONTROL" ]; do sleep 0.1; done
@@ -29,9 +29,12 @@ cell ()
 {
   local before iops
   before=$(cpu_ticks)
-  iops=$(fio --name=x --ioengine=nbd --uri="nbd+unix:///disk?socket=$work/nbd" \
-    --rw=randread --bs=4k --iodepth="$1" --time_based --runtime="$SECS" \
-    --size=256M --output-format=terse --terse-version=3 | cut -d ';' -f 8)
+  # Field 6 of a terse line is the KiB read.
+  iops=$(fio --name=x --ioengine=nbd \
+    --uri="nbd+unix:///disk?socket=$work/nbd" --rw=randread --bs=4k \
+    --iodepth="$1" --thread --time_based --runtime="$SECS" --size=256M \
+    --randrepeat=0 --norandommap --output-format=terse --terse-version=3 \
+    2>>"$work/log" | awk -F';' -v s="$SECS" '/^3;/ { print $6 / 4 / s }')
   awk -v i="$iops" -v t=$(($(cpu_ticks) - before)) -v s="$SECS" \
     'BEGIN { print i, t * 10000 / (i * s) }'
 }

@@ -283,7 +283,7 @@ ioctl (int fd, unsigned long request, ...)
       _IOC_TYPE (request) == _IOC_TYPE (BLKGETSIZE64))
     place = place_of_fd (fd);
   if (place.kind == PLACE_CONTROL)
-    return preload_control_ioctl (request, arg);
+    return preload_control_ioctl (fd, request, arg);
   if (place.kind == PLACE_NODE)
     return preload_node_ioctl (place.minor, request, arg);
   return NEXT (ioctl) (fd, request, arg);

@@ -4,13 +4,17 @@
 #include "clients/preload.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <linux/fs.h>
 
@@ -125,8 +129,11 @@ frame_receive_reply (int fd, struct dm_ioctl *dmi, size_t length,
                      char **message)
 {
   struct nbdm_reply head;
-  int r = frame_receive (fd, &head, sizeof head);
+  int r;
 
+  do /* events that were told before are no news any more */
+    r = frame_receive (fd, &head, sizeof head);
+  while (r == 0 && head.magic == NBDM_EVENT_MAGIC);
   if (r < 0)
     return r;
   if (head.magic != NBDM_MAGIC || head.length > length ||
@@ -168,21 +175,19 @@ call_is_quiet (uint32_t command, const struct dm_ioctl *dmi, int err)
        !(dmi->flags & DM_STATUS_TABLE_FLAG))));
 }
 
-static int
-call_control (uint32_t command, struct dm_ioctl *dmi)
+static size_t
+call_length (const struct dm_ioctl *dmi)
 {
-  struct client client = CLIENT_INIT;
-  char *CLEANUP_FREE message = NULL;
-  size_t length = dmi->data_size > CALL_MIN ? dmi->data_size : CALL_MIN;
-  int r;
+  return dmi->data_size > CALL_MIN ? dmi->data_size : CALL_MIN;
+}
 
-  if (length > NBDM_MAX_FRAME)
-    return -ENOMEM;
-  r = preload_connect (&client);
-  if (r < 0)
-    return r;
-  r = frame_exchange (client.fd, command, dmi, length, &message);
-  client_close (&client);
+/* Tell the user why it failed; message is the server's, NULL if it gave none.
+ * Returns r.
+ */
+static int
+call_say (uint32_t command, const struct dm_ioctl *dmi, int r,
+          const char *message)
+{
   if (r < 0 && message == NULL)
     preload_say ("lost the server", strerror (-r));
   else if (r < 0 && message[0] && !call_is_quiet (command, dmi, -r))
@@ -190,9 +195,102 @@ call_control (uint32_t command, struct dm_ioctl *dmi)
   return r;
 }
 
+static int
+call_control (uint32_t command, struct dm_ioctl *dmi)
+{
+  struct client client = CLIENT_INIT;
+  char *CLEANUP_FREE message = NULL;
+  int r;
+
+  if (call_length (dmi) > NBDM_MAX_FRAME)
+    return -ENOMEM;
+  r = preload_connect (&client);
+  if (r < 0)
+    return r;
+  r = frame_exchange (client.fd, command, dmi, call_length (dmi), &message);
+  client_close (&client);
+  return call_say (command, dmi, r, message);
+}
+
+/* ------------------------------------------------------------------
+ * Polling: the connection that was armed takes the descriptor's place.
+ */
+
+/* An address of its own is what place_of_fd knows the socket by. */
+static int
+poll_label (int fd)
+{
+  struct sockaddr_un address = { .sun_family = AF_UNIX };
+  static atomic_uint serial;
+  unsigned tries;
+  int n;
+
+  for (tries = 0; tries < 1000; tries++) {
+    n = snprintf (address.sun_path + 1, sizeof address.sun_path - 1,
+                  PRELOAD_POLL_LABEL "%ld.%u", (long) getpid (), serial++);
+    if (bind (fd, (struct sockaddr *) &address,
+              offsetof (struct sockaddr_un, sun_path) + 1 + n) == 0)
+      return 0;
+    if (errno != EADDRINUSE)
+      break;
+  }
+  return -errno;
+}
+
+/* A duplicate of fd made before stays what it was. */
+static int
+poll_replace (int fd, int socket)
+{
+  int flags = fcntl (fd, F_GETFD);
+
+  if (flags < 0 || dup3 (socket, fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
+    return -errno;
+  return 0;
+}
+
+static int
+poll_begin (int fd, struct dm_ioctl *dmi)
+{
+  struct client client = CLIENT_INIT;
+  char *CLEANUP_FREE message = NULL;
+  int r = preload_connect (&client);
+
+  if (r < 0)
+    return r;
+  r = poll_label (client.fd);
+  if (r == 0)
+    r = call_say (DM_DEV_ARM_POLL_CMD, dmi,
+                  frame_exchange (client.fd, DM_DEV_ARM_POLL_CMD, dmi,
+                                  call_length (dmi), &message), message);
+  if (r == 0)
+    r = poll_replace (fd, client.fd);
+  client_close (&client);
+  return r;
+}
+
+/* On a connection already, the one to poll stays the same, unless its server
+ * has gone.
+ */
+static int
+poll_arm (int fd, struct dm_ioctl *dmi)
+{
+  char *CLEANUP_FREE message = NULL;
+  int type, r;
+  socklen_t size = sizeof type;
+
+  if (call_length (dmi) > NBDM_MAX_FRAME)
+    return -ENOMEM;
+  if (getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
+    return poll_begin (fd, dmi);
+  r = frame_exchange (fd, DM_DEV_ARM_POLL_CMD, dmi, call_length (dmi),
+                      &message);
+  return message ? call_say (DM_DEV_ARM_POLL_CMD, dmi, r, message)
+    : poll_begin (fd, dmi);
+}
+
 /* Unlike recv, ioctl is no place where a thread can be cancelled. */
 int
-preload_control_ioctl (unsigned long request, struct dm_ioctl *dmi)
+preload_control_ioctl (int fd, unsigned long request, struct dm_ioctl *dmi)
 {
   int r, state;
 
@@ -201,7 +299,8 @@ preload_control_ioctl (unsigned long request, struct dm_ioctl *dmi)
   if (dmi == NULL)
     return preload_fail (EFAULT);
   pthread_setcancelstate (PTHREAD_CANCEL_DISABLE, &state);
-  r = call_control (_IOC_NR (request), dmi);
+  r = _IOC_NR (request) == DM_DEV_ARM_POLL_CMD ? poll_arm (fd, dmi)
+    : call_control (_IOC_NR (request), dmi);
   pthread_setcancelstate (state, NULL);
   return r < 0 ? preload_fail (-r) : 0;
 }

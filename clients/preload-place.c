@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -107,6 +109,19 @@ place_of_path (const char *path)
  * Descriptors.
  */
 
+static bool
+socket_is_control (int fd)
+{
+  static const char label[] = PRELOAD_POLL_LABEL;
+  struct sockaddr_un address;
+  socklen_t size = sizeof address;
+
+  return getsockname (fd, (struct sockaddr *) &address, &size) == 0 &&
+    size >= offsetof (struct sockaddr_un, sun_path) + sizeof label &&
+    address.sun_family == AF_UNIX && address.sun_path[0] == '\0' &&
+    memcmp (address.sun_path + 1, label, sizeof label - 1) == 0;
+}
+
 struct place
 place_of_fd (int fd)
 {
@@ -118,6 +133,8 @@ place_of_fd (int fd)
   snprintf (path, sizeof path, "/proc/self/fd/%d", fd);
   if (NEXT (readlink) (path, target, sizeof target - 1) < 0)
     errno = saved;
+  if (path_after (target, "socket:") && socket_is_control (fd))
+    place.kind = PLACE_CONTROL;
   label = path_after (target, LABEL_SHOWN);
   if (path_after (label, LABEL_CONTROL))
     place.kind = PLACE_CONTROL;

@@ -17,8 +17,8 @@
  * /sys/dev/block how a device is named.  They are made up here, from what the
  * server says at that moment.
  *
- * Nothing is remembered between calls: every ioctl has a connection of its own,
- * and a descriptor is known to be ours by the name of the file behind it.  So
+ * Nothing is remembered between calls: every ioctl has a connection of its own
+ * (only polling needs one that stays), and a descriptor is known to be ours by the name of the file behind it.  So
  * threads, fork, dup and close need no care, a wait holds nobody up, and a
  * server that was started anew goes unnoticed.
  *
@@ -63,7 +63,7 @@ struct place {
 struct place place_of_path (const char *path);
 
 /* CONTROL or NODE for a descriptor that place_open returned, or a duplicate of
- * one.  Leaves errno alone.
+ * one, or for a control node that can be polled.  Leaves errno alone.
  */
 struct place place_of_fd (int fd);
 
@@ -97,8 +97,14 @@ int preload_status (const struct place *place, struct dm_ioctl *status);
 /* ioctl(2) on the control node.  A signal that would break the kernel's off
  * (wait, suspend) does so here: the server is told, and its answer is the
  * result.
+ *
+ * DM_DEV_ARM_POLL puts a connection to the server in the place of fd, which
+ * poll(2) finds readable when there is an event; being armed again it is
+ * emptied.  Its own address begins with the label, after a NUL.
  */
-int preload_control_ioctl (unsigned long request, struct dm_ioctl *dmi);
+#define PRELOAD_POLL_LABEL "nbdm-control."
+int preload_control_ioctl (int fd, unsigned long request,
+                           struct dm_ioctl *dmi);
 
 /* ioctl(2) on a node: what can be known of a device without doing I/O.  A
  * read-ahead can be set, and stays 0.

@@ -24,12 +24,13 @@ static struct {
   int hangup_fd;           /* epoll: who has hung up */
   ev_io accept, hangup;
   ev_timer retry;
-  struct list connections;
+  struct list connections, armed;
+  struct loop_task event;  /* the global event counter has moved */
   unsigned nr, max;
   bool stopping;
 } control = { .fd = -1, .hangup_fd = -1 };
 
-static void connection_reply (struct connection *conn);
+static void connection_tell_event (struct connection *conn);
 
 /* ------------------------------------------------------------------
  * Birth and death of a connection.
@@ -46,6 +47,7 @@ connection_close (struct connection *conn)
   close (conn->fd);
   control_drop_buffer (conn);
   list_del (&conn->link);
+  list_del (&conn->armed_link);
   free (conn);
   control.nr--;
   if (!control.stopping && control.fd >= 0)
@@ -64,6 +66,7 @@ connection_reset (struct connection *conn)
   conn->state = CONN_READING;
   ev_io_stop (control.ev, &conn->out);
   ev_io_start (control.ev, &conn->in);
+  connection_tell_event (conn);
 }
 
 /* ------------------------------------------------------------------
@@ -142,6 +145,47 @@ connection_reply (struct connection *conn)
   };
   ev_io_stop (control.ev, &conn->in);
   connection_send (conn);
+}
+
+/* If it is armed and idle, and there has been an event, say so, once. */
+static void
+connection_tell_event (struct connection *conn)
+{
+  uint32_t now = registry_event_nr (conn->config->registry);
+
+  if (conn->state != CONN_READING || conn->received > 0 ||
+      list_empty (&conn->armed_link) || (int32_t) (now - conn->armed_nr) <= 0)
+    return;
+  list_del (&conn->armed_link);
+  conn->state = CONN_WRITING;
+  conn->reply = (struct nbdm_reply) { .magic = NBDM_EVENT_MAGIC };
+  ev_io_stop (control.ev, &conn->in);
+  connection_send (conn);
+}
+
+/* From any thread … */
+static void
+control_event (void *opaque)
+{
+  loop_post (&control.event);
+}
+
+/* … and here on ours.  Telling one may end it, not the next one. */
+static void
+control_tell_events (struct loop_task *task)
+{
+  struct connection *conn, *next;
+
+  list_for_each_safe (conn, next, &control.armed, armed_link)
+    connection_tell_event (conn);
+}
+
+static void
+connection_arm (struct connection *conn)
+{
+  conn->armed_nr = conn->call.arm_event_nr;
+  list_del (&conn->armed_link);
+  list_add_tail (&control.armed, &conn->armed_link);
 }
 
 /* Answer without having done anything, and hear no more. */
@@ -223,6 +267,8 @@ connection_job_done (struct loop_task *task)
       connection_end_wait (conn);
     return;
   }
+  if (conn->call.result == 0 && conn->call.command == DM_DEV_ARM_POLL_CMD)
+    connection_arm (conn);
   loop_unpost (&conn->fire);
   dm_wait_destroy (&conn->wait);
   connection_reply (conn);
@@ -353,6 +399,7 @@ control_add (int fd)
   list_init (&conn->job.done.link);
   conn->job.done.fn = connection_job_done;
   list_init (&conn->fire.link);
+  list_init (&conn->armed_link);
   conn->fire.fn = connection_fired;
   ev_io_init (&conn->in, connection_readable, fd, EV_READ);
   ev_io_init (&conn->out, connection_writable, fd, EV_WRITE);
@@ -397,6 +444,9 @@ control_start (struct ev_loop *ev, const struct loop_config *config,
   control.max = control_max_connections ();
   control.stopping = false;
   list_init (&control.connections);
+  list_init (&control.armed);
+  list_init (&control.event.link);
+  control.event.fn = control_tell_events;
   control.hangup_fd = epoll_create1 (EPOLL_CLOEXEC);
   if (control.hangup_fd < 0)
     return message_set (msg, errno, "epoll: %s", strerror (errno));
@@ -406,6 +456,7 @@ control_start (struct ev_loop *ev, const struct loop_config *config,
   ev_io_init (&control.accept, control_accept, listen_fd, EV_READ);
   if (listen_fd >= 0)
     ev_io_start (ev, &control.accept);
+  registry_on_event (config->registry, control_event, NULL);
   return 0;
 }
 
@@ -415,6 +466,8 @@ control_stop (void)
   struct connection *conn, *next;
 
   control.stopping = true;
+  registry_on_event (control.config.registry, NULL, NULL);
+  loop_unpost (&control.event);
   ev_io_stop (control.ev, &control.accept);
   ev_timer_stop (control.ev, &control.retry);
   list_for_each_safe (conn, next, &control.connections, link) {
@@ -438,6 +491,7 @@ control_is_idle (void)
 void
 control_exit (void)
 {
+  registry_on_event (control.config.registry, NULL, NULL);
   if (control.hangup_fd >= 0)
     close (control.hangup_fd);
   control.hangup_fd = -1;

@@ -25,7 +25,8 @@
  *  READING  the socket is read from
  *  BUSY     a job runs or queues; it alone uses call; wait is initialised
  *  WAITING  call.waiter is queued, no thread has anything to do with it
- *  WRITING  the reply goes out as fast as the client takes it
+ *  WRITING  the reply goes out as fast as the client takes it, or the word of
+ *           an event that a connection was armed for
  *
  * Everything else belongs to the loop thread.  A connection goes away in
  * READING and WRITING only; otherwise it first has to be broken off.
@@ -51,6 +52,9 @@ struct connection {
   size_t buffer_size;      /* call.buffer as allocated */
   struct loop_job job;
   struct loop_task fire;
+
+  struct list armed_link;  /* control.armed, if an event is to be told … */
+  uint32_t armed_nr;       /* … once the global counter is past this */
 
   struct nbdm_reply reply;
   size_t sent;             /* bytes of the reply, header included */

@@ -19,6 +19,7 @@ major=$(awk '$2 == "device-mapper" {print $1}' /proc/devices)
 
 for list in "$@"; do
     DMSETUP=dmsetup DEV0=/dev/ram0 DEV1=/dev/ram1 IO=$compat/io-kernel.sh \
+        POLL=$compat/poll-events.py \
         "$compat/$list.sh" >/dev/shm/transcript
     names=(lower="$major:0")
     [ "$list" != dmsetup-more-commands ] ||

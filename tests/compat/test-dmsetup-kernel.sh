@@ -7,7 +7,8 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 skip_without dmsetup
 
-lists=("${command_lists[@]}" dmsetup-more-commands stats-commands)
+lists=("${command_lists[@]}" dmsetup-more-commands events-commands
+       stats-commands)
 UML_SHARE=$tmp "$compat/umlrun" "$compat/dmsetup-kernel.sh" "$tmp" "${lists[@]}"
 for list in "${lists[@]}"; do
     recorded=$compat/$list.kernel-6.1.txt

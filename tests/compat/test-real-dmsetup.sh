@@ -16,6 +16,7 @@ compare ()
 {
     DMSETUP=$dmsetup DEV0=$tmp/dev0 DEV1=$tmp/dev1 \
         IO="$compat/io-nbd.py $tmp/nbd" \
+        POLL="$dmsetup --run $compat/poll-events.py" \
         timeout 300 "$compat/$1.sh" >"$tmp/transcript" ||
         fail "the commands of $1 did not come to their end"
     "$compat/normalise" DEV0="$tmp/dev0" DEV1="$tmp/dev1" MAJ=600 \
@@ -59,6 +60,7 @@ compare dmsetup-more-commands
 if python3 -c 'import nbd' 2>/dev/null; then
     compare stats-commands
 fi
+compare events-commands
 many_devices
 long_table
 

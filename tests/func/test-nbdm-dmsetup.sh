@@ -122,9 +122,9 @@ wait "$writer"
 
 # All that a program may do with the control node, by ioctl itself.
 cat >"$tmp/ioctls.py" <<'END'
-import ctypes, errno, os, signal, struct, sys, threading, time
+import ctypes, errno, os, select, signal, struct, sys, threading, time
 libc = ctypes.CDLL(None, use_errno=True)
-VERSION, STATUS, RENAME, WAIT = 0, 7, 5, 8
+VERSION, STATUS, RENAME, WAIT, ARM_POLL = 0, 7, 5, 8, 16
 
 def call(fd, nr, name=b"", event_nr=0, payload=b"", size=None, type=0xfd):
     size = 16384 if size is None else size
@@ -190,6 +190,21 @@ t = threading.Timer(1, lambda: call(fd, RENAME, b"b", payload=b"a\0"))
 t.start()
 check("restarted", call(fd, WAIT, b"b", event_nr=1)[0], 0)
 t.join()
+
+# Events make the node readable, until it is armed again.
+def readable(fd, seconds):
+    return bool(select.select([fd], [], [], seconds)[0])
+
+polled = os.open("/dev/mapper/control", os.O_RDWR | os.O_CLOEXEC)
+for name, other in [(b"a", b"b"), (b"b", b"a")]:
+    check("arm", call(polled, ARM_POLL)[0], 0)
+    check("no event", readable(polled, 0.2), False)
+    check("rename", call(fd, RENAME, name, payload=other + b"\0")[0], 0)
+    check("event", readable(polled, 5), True)
+    check("still there", readable(polled, 0), True)
+    check("close on exec", os.get_inheritable(polled), False)
+check("other ioctls", call(polled, STATUS, b"a")[0], 0)
+os.close(polled)
 
 # Nodes.
 st = os.stat("/dev/mapper/a")

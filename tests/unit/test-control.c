@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -570,6 +571,104 @@ Test (control, hanging_up_ends_a_wait)
   close (fd);
   /* Blocks until no one waits. */
   cr_assert_eq (ask (DM_DEV_REMOVE_CMD, "a", 0), 0);
+}
+
+/* ------------------------------------------------------------------
+ * Polling.
+ */
+
+static bool
+is_readable (int fd, int timeout_ms)
+{
+  struct pollfd p = { .fd = fd, .events = POLLIN };
+
+  return poll (&p, 1, timeout_ms) == 1;
+}
+
+static void
+arm (int fd)
+{
+  send_named (fd, DM_DEV_ARM_POLL_CMD, "", 0);
+  cr_assert_eq (frame_receive (fd, NULL, 0, NULL), 0);
+}
+
+static void
+expect_word_of_event (int fd)
+{
+  struct nbdm_reply word;
+
+  cr_assert (is_readable (fd, 10000));
+  cr_assert_eq (recv (fd, &word, sizeof word, MSG_WAITALL), sizeof word);
+  cr_assert_eq (word.magic, NBDM_EVENT_MAGIC);
+  cr_assert (word.error == 0 && word.length == 0 && word.message_length == 0);
+}
+
+static void
+raise_event (void)
+{
+  static bool toggled;
+  const char *names[] = { "a", "b" };
+
+  cr_assert_eq (dm_device_rename (reg, names[toggled], names[!toggled], 0,
+                                  NULL, NULL), 0);
+  toggled = !toggled;
+}
+
+Test (control, an_armed_connection_is_told_of_one_event)
+{
+  int fd = client (), other = client ();
+
+  make_device ("error ");
+  arm (fd);
+  cr_assert_not (is_readable (fd, 50));
+  raise_event ();
+  expect_word_of_event (fd);
+  raise_event ();
+  cr_assert_not (is_readable (fd, 50));
+  cr_assert_not (is_readable (other, 0));
+  arm (fd);
+  cr_assert_not (is_readable (fd, 50));
+  raise_event ();
+  expect_word_of_event (fd);
+  close (fd);
+  close (other);
+}
+
+Test (control, what_happens_during_a_request_is_told_after_it)
+{
+  int fd = client ();
+
+  make_device ("error ");
+  arm (fd);
+  send_named (fd, DM_DEV_WAIT_CMD, "a", 0);
+  while (count_waiters () == 0)
+    pause_ms (1);
+  raise_event ();
+  cr_assert_eq (frame_receive (fd, NULL, 0, NULL), 0);
+  expect_word_of_event (fd);
+  close (fd);
+}
+
+Test (control, a_thousand_that_poll_need_no_threads)
+{
+  struct rlimit limit = { 4096, 4096 };
+  unsigned before = count_threads (), i;
+  static int fds[MANY];
+
+  if (setrlimit (RLIMIT_NOFILE, &limit) < 0)
+    cr_skip ("needs 4096 descriptors");
+  loop_stop ();
+  start ();
+  make_device ("error ");
+  for (i = 0; i < MANY; i++)
+    arm (fds[i] = client ());
+  while (count_threads () > before)
+    pause_ms (10);
+  raise_event ();
+  for (i = 0; i < MANY; i++) {
+    expect_word_of_event (fds[i]);
+    close (fds[i]);
+  }
 }
 
 Test (control, sighup_reloads)

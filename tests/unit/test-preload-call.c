@@ -95,7 +95,8 @@ try (unsigned command, char buffer[400])
 
   memset (buffer, 0x55, 400);
   memcpy (buffer, &dmi, sizeof dmi);
-  return preload_control_ioctl (_IOWR (DM_IOCTL, command, struct dm_ioctl),
+  return preload_control_ioctl (-1,
+                                _IOWR (DM_IOCTL, command, struct dm_ioctl),
                                 (struct dm_ioctl *) buffer);
 }
 
@@ -130,7 +131,7 @@ Test (preload_call, a_size_too_small_still_sends_a_header)
   struct dm_ioctl dmi = { .version = { 4 }, .data_size = 7 };
 
   answer (305, 305);
-  cr_assert_eq (preload_control_ioctl (DM_VERSION, &dmi), 0);
+  cr_assert_eq (preload_control_ioctl (-1, DM_VERSION, &dmi), 0);
   cr_assert_eq (server.seen.length, 305);
 }
 
@@ -138,7 +139,7 @@ Test (preload_call, a_size_beyond_all_frames_is_no_memory)
 {
   struct dm_ioctl dmi = { .data_size = NBDM_MAX_FRAME + 1 };
 
-  cr_assert_eq (preload_control_ioctl (DM_DEV_STATUS, &dmi), -1);
+  cr_assert_eq (preload_control_ioctl (-1, DM_DEV_STATUS, &dmi), -1);
   cr_assert_eq (errno, ENOMEM);
 }
 
@@ -146,9 +147,9 @@ Test (preload_call, what_is_no_request_of_the_device_mapper_is_refused)
 {
   struct dm_ioctl dmi = { .data_size = sizeof dmi };
 
-  cr_assert_eq (preload_control_ioctl (BLKGETSIZE64, &dmi), -1);
+  cr_assert_eq (preload_control_ioctl (-1, BLKGETSIZE64, &dmi), -1);
   cr_assert_eq (errno, ENOTTY);
-  cr_assert_eq (preload_control_ioctl (DM_VERSION, NULL), -1);
+  cr_assert_eq (preload_control_ioctl (-1, DM_VERSION, NULL), -1);
   cr_assert_eq (errno, EFAULT);
 }
 
