@@ -31,7 +31,7 @@ clients/*                   (common|clients)/.*
 # Headers of outside libraries, and the one place that each may be used in.
 libraries='
 nbdkit-.*\.h                server/plugin*
-libnbd\.h                   server/bdev-nbd*
+libnbd\.h                   @(server/bdev-nbd*|clients/attach.c)
 ev\.h                       server/@(loop|control)*
 yaml\.h                     config/*
 jansson\.h                  clients/*
