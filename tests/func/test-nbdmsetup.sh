@@ -61,6 +61,28 @@ LC_ALL=C.UTF-8 nbdmsetup ls --tree -o nodevice | grep -q '^ ├─h$' ||
 nbdmsetup ls --tree -o nodevice,vt100 | grep -q $'\033(0' || fail "vt100"
 nbdmsetup remove top mid
 
+# What the server counts and holds, and groups.
+random_file data 65536
+nbdsh -u "$(uri b)" -c "
+h.pwrite (open ('$tmp/data', 'rb').read (), 0)
+h.flush ()"
+json '[(d["writes"], d["write_sectors"], d["flushes"]) for d in j][1] ==
+  (1, 128, 1)' stat
+[ "$(nbdmsetup metrics | tail -n 1)" = '# EOF' ] || fail "metrics"
+nbdmsetup metrics | grep -q '^nbdm_device_writes_completed_total{device="b"} 1$' ||
+  fail "metrics do not count"
+json 'j[0]["extents"][0] == {"start": 0, "length": 128, "hole": False,
+  "zero": False}' extents b
+nbdmsetup create top --table '0 8 linear /dev/mapper/b 0'
+nbdmsetup suspend --group -v b top >"$tmp/out"
+printf 'suspend %s\n' top b | diff - "$tmp/out" || fail "group: suspend"
+nbdmsetup load b --table '0 32768 zero'
+nbdmsetup resume --group -v top b >"$tmp/out"
+diff <(printf 'resume %s\n' b top) <(grep '^resume' "$tmp/out") ||
+  fail "group: resume"
+nbdmsetup table b | grep -q zero || fail "group: no swap"
+nbdmsetup remove top
+
 # complete WORD...: the last one is to be completed.
 complete_words ()
 {
