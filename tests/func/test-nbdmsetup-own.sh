@@ -4,7 +4,7 @@
 . "${srcdir:-$(dirname "$0")}/lib.sh"
 requires script --version
 
-python3 "$(dirname "$0")/fake-control.py" "$control" 2>"$tmp/log" &
+/usr/bin/python3 "$(dirname "$0")/fake-control.py" "$control" 2>"$tmp/log" &
 server=$!
 for _ in $(seq 100); do
   [ ! -S "$control" ] || break
@@ -35,7 +35,7 @@ prints '0 10 data
 30 60 zero
 90 10 hole' extents vol
 nbdmsetup extents vol zed | grep -qx 'zed: 90 10 hole' || fail "no names"
-nbdmsetup extents vol --json | python3 -c 'import json, sys
+nbdmsetup extents vol --json | /usr/bin/python3 -c 'import json, sys
 e = json.load(sys.stdin)[0]["extents"]
 assert len(e) == 4 and e[1] == {"start": 10, "length": 20, "hole": True,
                                 "zero": True}' || fail "JSON of extents"
@@ -68,7 +68,7 @@ nbdmsetup stat --count 2 -o name,reads_per_sec,writes_per_sec,errors \
   fail "not only the device asked for"
 nbdmsetup stat --count 1 -O -reads_per_sec -o name | sed -n 2p |
   grep -q '^vol ' || fail "not sorted"
-nbdmsetup stat --json | python3 -c 'import json, sys
+nbdmsetup stat --json | /usr/bin/python3 -c 'import json, sys
 j = {d["name"]: d for d in json.load(sys.stdin)}
 assert j["vol"]["errors"] == 3 and j["vol"]["swaps"] == 4' ||
   fail "JSON of stat"
