@@ -29,6 +29,8 @@ struct plan_node {
   enum plan_verdict verdict;
   bool rebuild;           /* see plan_step.needed */
   bool retell;
+  bool awaited;           /* by a device that is to be loaded */
+  bool early;             /* goes live before the others are loaded */
   VECTOR (size_t) lower;  /* nodes that its tables name */
   size_t next_lower;      /* while ordering */
   bool seen;
@@ -235,6 +237,8 @@ plan_add_vanished (struct plan_world *w, const struct plan_live *live,
 /* ------------------------------------------------------------------
  * Which stands on which.
  */
+#define PLAN_LOADED (PLAN_NEW | PLAN_CHANGED)
+
 struct plan_link {
   const struct plan_world *world;
   struct plan_node *upper;
@@ -245,6 +249,7 @@ plan_link_word (void *opaque, const char *word)
 {
   static const char folder[] = "/dev/mapper/";
   struct plan_link *link = opaque;
+  struct plan_node *nodes = link->world->nodes;
   const struct plan_node *lower;
 
   if (strncmp (word, folder, sizeof folder - 1) == 0)
@@ -252,7 +257,9 @@ plan_link_word (void *opaque, const char *word)
   lower = names_find (&link->world->node_index, word);
   if (lower == NULL)
     return 0;
-  return vector_append (&link->upper->lower, lower - link->world->nodes);
+  if (link->upper->verdict & PLAN_LOADED)
+    nodes[lower - nodes].awaited = true;
+  return vector_append (&link->upper->lower, lower - nodes);
 }
 
 /* By its new table first: where the two tables contradict each other (two
@@ -301,6 +308,21 @@ plan_order_from (struct plan_world *w, size_t *stack, size_t start,
   }
 }
 
+/* Call for lower ones first. */
+static bool
+plan_is_early (const struct plan_world *w, const struct plan_node *node)
+{
+  const struct plan_node *lower;
+  size_t i;
+
+  for (i = 0; i < node->lower.len; i++) {
+    lower = &w->nodes[node->lower.ptr[i]];
+    if (lower->verdict & PLAN_LOADED && !lower->early)
+      return false;
+  }
+  return node->verdict == PLAN_NEW && node->awaited;
+}
+
 static int
 plan_order (struct plan_world *w)
 {
@@ -318,6 +340,8 @@ plan_order (struct plan_world *w)
   }
   for (i = 0; i < w->nr_nodes; i++)
     plan_order_from (w, stack, i, &done);
+  for (i = 0; i < done; i++)
+    w->nodes[w->order[i]].early = plan_is_early (w, &w->nodes[w->order[i]]);
   return 0;
 }
 
@@ -330,17 +354,21 @@ struct plan_phase {
   bool upper_first;
 };
 
-static const struct plan_phase plan_phases[] = {
-  { PLAN_CREATE, PLAN_NEW, false },
-  { PLAN_LOAD, PLAN_NEW | PLAN_CHANGED, false },
+/* Of devices that are not early. */
+static const struct plan_phase plan_undoable[] = {
   { PLAN_SUSPEND, PLAN_CHANGED, true },
-  { PLAN_SWAP, PLAN_NEW | PLAN_CHANGED, false },
-  { PLAN_RESUME, PLAN_NEW | PLAN_CHANGED, false },
-  { PLAN_MESSAGE, PLAN_NEW | PLAN_CHANGED | PLAN_RETOLD, false },
-  { PLAN_REMOVE, PLAN_VANISHED, true },
+  { PLAN_SWAP, PLAN_LOADED, false },
+  { PLAN_RESUME, PLAN_LOADED, false },
+  { 0 }
 };
 
-#define NR_PLAN_PHASES (sizeof plan_phases / sizeof plan_phases[0])
+static const struct plan_phase plan_final[] = {
+  { PLAN_MESSAGE, PLAN_LOADED | PLAN_RETOLD, false },
+  { PLAN_REMOVE, PLAN_VANISHED, true },
+  { 0 }
+};
+
+#define PLAN_MAX_STEPS 5 /* of one device */
 
 static bool
 plan_is_needed (const struct plan_node *node, enum plan_action action)
@@ -351,23 +379,55 @@ plan_is_needed (const struct plan_node *node, enum plan_action action)
 }
 
 static void
-plan_add_phase (struct plan *plan, const struct plan_world *w,
-                const struct plan_phase *phase)
+plan_add (struct plan *plan, const struct plan_node *node,
+          enum plan_action action)
+{
+  if (action == PLAN_MESSAGE && node->device->nr_messages == 0)
+    return;
+  plan->steps[plan->nr_steps++] = (struct plan_step) {
+    .action = action, .name = node->name, .device = node->device,
+    .needed = plan_is_needed (node, action),
+  };
+}
+
+/* Messages to a device that is there, and on which others wait. */
+static bool
+plan_tells_first (const struct plan_node *node)
+{
+  return node->awaited && node->retell &&
+    node->verdict & (PLAN_CHANGED | PLAN_RETOLD);
+}
+
+/* Phase 1 for one device. */
+static void
+plan_add_load (struct plan *plan, const struct plan_node *node)
+{
+  if (plan_tells_first (node))
+    plan_add (plan, node, PLAN_MESSAGE);
+  if (node->verdict & PLAN_LOADED)
+    plan_add (plan, node, PLAN_LOAD);
+  if (!node->early)
+    return;
+  plan_add (plan, node, PLAN_SWAP);
+  plan_add (plan, node, PLAN_RESUME);
+  plan_add (plan, node, PLAN_MESSAGE);
+}
+
+static void
+plan_add_phases (struct plan *plan, const struct plan_world *w,
+                 const struct plan_phase *phase)
 {
   const struct plan_node *node;
   size_t i, at;
 
-  for (i = 0; i < w->nr_nodes; i++) {
-    at = phase->upper_first ? w->nr_nodes - 1 - i : i;
-    node = &w->nodes[w->order[at]];
-    if (!(node->verdict & phase->verdicts) ||
-        (phase->action == PLAN_MESSAGE && node->device->nr_messages == 0))
-      continue;
-    plan->steps[plan->nr_steps++] = (struct plan_step) {
-      .action = phase->action, .name = node->name, .device = node->device,
-      .needed = plan_is_needed (node, phase->action),
-    };
-  }
+  for (; phase->verdicts; phase++)
+    for (i = 0; i < w->nr_nodes; i++) {
+      at = phase->upper_first ? w->nr_nodes - 1 - i : i;
+      node = &w->nodes[w->order[at]];
+      if (node->verdict & phase->verdicts && !node->early &&
+          !(phase->action == PLAN_MESSAGE && plan_tells_first (node)))
+        plan_add (plan, node, phase->action);
+    }
 }
 
 static void
@@ -391,12 +451,18 @@ plan_write (struct plan *plan, const struct plan_world *w)
 {
   size_t i;
 
-  plan->steps = calloc (NR_PLAN_PHASES * w->nr_nodes + 1,
+  plan->steps = calloc (PLAN_MAX_STEPS * w->nr_nodes + 1,
                         sizeof plan->steps[0]);
   if (plan->steps == NULL)
     return -ENOMEM;
-  for (i = 0; i < NR_PLAN_PHASES; i++)
-    plan_add_phase (plan, w, &plan_phases[i]);
+  for (i = 0; i < w->nr_nodes; i++)
+    if (w->nodes[w->order[i]].verdict == PLAN_NEW)
+      plan_add (plan, &w->nodes[w->order[i]], PLAN_CREATE);
+  for (i = 0; i < w->nr_nodes; i++)
+    plan_add_load (plan, &w->nodes[w->order[i]]);
+  plan_add_phases (plan, w, plan_undoable);
+  plan->nr_undoable = plan->nr_steps;
+  plan_add_phases (plan, w, plan_final);
   plan_count (plan, w);
   return 0;
 }

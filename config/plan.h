@@ -48,6 +48,7 @@ struct plan_step {
 struct plan {
   struct plan_step *steps;
   size_t nr_steps;
+  size_t nr_undoable; /* steps before the point of no return */
   size_t nr_unchanged, nr_changed, nr_new, nr_removed;
 };
 
@@ -56,8 +57,14 @@ struct plan {
  *   phase 1: CREATE all new names, then LOAD all new and changed devices,
  *     lower ones first; up to here undoing is removing and clearing;
  *   phase 2: SUSPEND changed devices, upper ones first; SWAP, then RESUME new
- *     and changed ones, lower ones first; MESSAGE; REMOVE what is managed
- *     and no longer wanted, upper ones first.
+ *     and changed ones, lower ones first; then, from where there is no way
+ *     back, MESSAGE; REMOVE what is managed and no longer wanted, upper ones
+ *     first.
+ * A constructor may read the devices below it or want what a message to them
+ * makes (a thin its pool, and create_thin).  So a new device on which others
+ * that are to be loaded stand is taken live already in phase 1, messages
+ * included, unless it stands on something that is to change; and messages for
+ * such a one that exists are sent there, before the LOAD of the others.
  * A device is changed if its entry differs from the one in old (NULL at start),
  * a backing it names does, or the live one is not `untouched`; one whose
  * messages alone differ gets a MESSAGE and nothing else.  Description and

@@ -419,32 +419,47 @@ reload_failed (const struct plan_step *step, int r, struct message *msg)
   return r;
 }
 
-/* All steps of one kind, up to the first that fails. */
-static int
-reload_do (struct reload_walk *w, enum plan_action action, reload_step_fn fn,
-           struct message *msg)
+/* A check takes no device live: then targets would begin to work. */
+static bool
+reload_is_skipped (const struct reload_walk *w, enum plan_action action)
 {
+  return w->job->check && (action == PLAN_RESUME || action == PLAN_MESSAGE);
+}
+
+/* All steps that can be undone, up to the first that fails. */
+static int
+reload_do (struct reload_walk *w, struct message *msg)
+{
+  static const reload_step_fn fns[] = {
+    [PLAN_CREATE] = reload_create, [PLAN_LOAD] = reload_load,
+    [PLAN_SUSPEND] = reload_suspend, [PLAN_SWAP] = reload_swap,
+    [PLAN_RESUME] = reload_resume, [PLAN_MESSAGE] = reload_messages,
+  };
   const struct plan *plan = w->job->plan;
+  const struct plan_step *step;
   struct reload_item *item;
-  size_t i;
   int r;
 
-  for (i = 0; i < plan->nr_steps; i++) {
-    item = reload_item_of (w, &plan->steps[i]);
-    if (!reload_is_due (&plan->steps[i], item, action))
+  for (step = plan->steps; step < plan->steps + plan->nr_undoable; step++) {
+    item = reload_item_of (w, step);
+    if (!reload_is_due (step, item, step->action) ||
+        reload_is_skipped (w, step->action))
       continue;
-    r = fn (w, &plan->steps[i], item, msg);
+    r = fns[step->action] (w, step, item, msg);
     if (r < 0)
-      return reload_failed (&plan->steps[i], r, msg);
-    reload_tell (w->job->report, "%s %s%s", plan_action_name (action),
-                 plan->steps[i].name, reload_outcome (item));
+      return reload_failed (step, r, msg);
+    if (step->action != PLAN_MESSAGE) /* tells of each by itself */
+      reload_tell (w->job->report, "%s %s%s", plan_action_name (step->action),
+                   step->name, reload_outcome (item));
   }
   return 0;
 }
 
-/* All steps of one kind, whatever fails: that is told only. */
+/* All steps of one kind from the first-th on, whatever fails: that is told
+ * only.
+ */
 static void
-reload_do_all (struct reload_walk *w, enum plan_action action,
+reload_do_all (struct reload_walk *w, size_t first, enum plan_action action,
                reload_step_fn fn, bool backwards, const char *what)
 {
   const struct plan *plan = w->job->plan;
@@ -453,7 +468,7 @@ reload_do_all (struct reload_walk *w, enum plan_action action,
   size_t i;
   int r;
 
-  for (i = 0; i < plan->nr_steps; i++) {
+  for (i = first; i < plan->nr_steps; i++) {
     struct message msg = { "" };
 
     step = &plan->steps[backwards ? plan->nr_steps - 1 - i : i];
@@ -470,13 +485,13 @@ reload_do_all (struct reload_walk *w, enum plan_action action,
 static void
 reload_undo (struct reload_walk *w)
 {
-  reload_do_all (w, PLAN_SUSPEND, reload_undo_resume, false,
+  reload_do_all (w, 0, PLAN_SUSPEND, reload_undo_resume, false,
                  "undoing: suspend");
-  reload_do_all (w, PLAN_SWAP, reload_undo_swap, false, "undoing: swap");
-  reload_do_all (w, PLAN_RESUME, reload_undo_suspend, false,
+  reload_do_all (w, 0, PLAN_SWAP, reload_undo_swap, false, "undoing: swap");
+  reload_do_all (w, 0, PLAN_RESUME, reload_undo_suspend, false,
                  "undoing: resume");
-  reload_do_all (w, PLAN_LOAD, reload_undo_load, false, "undoing: clear");
-  reload_do_all (w, PLAN_CREATE, reload_undo_create, true,
+  reload_do_all (w, 0, PLAN_LOAD, reload_undo_load, false, "undoing: clear");
+  reload_do_all (w, 0, PLAN_CREATE, reload_undo_create, true,
                  "undoing: remove");
 }
 
@@ -486,27 +501,22 @@ reload_carry_out (const struct reload_job *job, struct message *msg)
   struct reload_item *CLEANUP_FREE items =
     calloc (job->desired->nr_devices + 1, sizeof items[0]);
   struct reload_walk walk = { job, items };
+  size_t first;
   int r;
 
   if (items == NULL)
     return message_set (msg, ENOMEM, "out of memory");
-  r = reload_do (&walk, PLAN_CREATE, reload_create, msg);
-  if (r == 0)
-    r = reload_do (&walk, PLAN_LOAD, reload_load, msg);
-  if (r == 0)
-    r = reload_do (&walk, PLAN_SUSPEND, reload_suspend, msg);
-  if (r == 0)
-    r = reload_do (&walk, PLAN_SWAP, reload_swap, msg);
-  if (r == 0)
-    r = reload_do (&walk, PLAN_RESUME, reload_resume, msg);
+  r = reload_do (&walk, msg);
   if (r < 0) {
     reload_undo (&walk);
     return r;
   }
   if (job->check)
     return 0;
-  reload_do_all (&walk, PLAN_SUSPEND, reload_drop_old, false, "clear");
-  reload_do_all (&walk, PLAN_MESSAGE, reload_messages, false, "message");
-  reload_do_all (&walk, PLAN_REMOVE, reload_remove, false, "remove");
+  first = job->plan->nr_undoable;
+  reload_do_all (&walk, 0, PLAN_SUSPEND, reload_drop_old, false, "clear");
+  reload_do_all (&walk, first, PLAN_MESSAGE, reload_messages, false,
+                 "message");
+  reload_do_all (&walk, first, PLAN_REMOVE, reload_remove, false, "remove");
   return 0;
 }

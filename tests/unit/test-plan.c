@@ -117,10 +117,39 @@ Test (plan, new_devices_come_lower_ones_first)
 
   expect_plan (desired, NULL, NULL,
                "create bottom, create middle, create top, "
-               "load bottom, load middle, load top, "
-               "swap bottom, swap middle, swap top, "
-               "resume bottom, resume middle, resume top");
+               "load bottom, swap bottom, resume bottom, "
+               "load middle, swap middle, resume middle, "
+               "load top, swap top, resume top");
   config_free (desired);
+}
+
+/* As a thin does, and its pool. */
+Test (plan, a_device_that_others_wait_for_is_live_before_they_are_loaded)
+{
+  struct config *desired = config (
+    "devices: {thin: {table: 0 8 linear pool 0, messages: [n]},\n"
+    "          pool: {table: 0 8 zero, messages: [m]}}");
+
+  expect_plan (desired, NULL, NULL,
+               "create pool, create thin, "
+               "load pool, swap pool, resume pool, message pool, "
+               "load thin, swap thin, resume thin, message thin");
+  config_free (desired);
+}
+
+Test (plan, messages_that_others_wait_for_come_first)
+{
+  expect_change ("devices: {pool: {table: 0 8 zero, messages: [m]}}",
+                 "devices: {pool: {table: 0 8 zero, messages: [m, n]},\n"
+                 "          thin: {table: 0 8 linear pool 0}}",
+                 "create thin, message pool, load thin, swap thin, "
+                 "resume thin");
+  expect_change ("devices: {pool: {table: 0 8 zero, messages: [m]}}",
+                 "devices: {pool: {table: 0 9 zero, messages: [m, n]},\n"
+                 "          thin: {table: 0 8 linear pool 0}}",
+                 "create thin, message pool, load pool?, load thin, "
+                 "suspend pool?, swap pool?, swap thin, resume pool?, "
+                 "resume thin");
 }
 
 Test (plan, changed_devices_are_suspended_upper_ones_first)
