@@ -141,6 +141,22 @@ int btree_read_leaf (struct transaction_manager *tm, block_t root,
                      uint64_t key, uint32_t value_size, struct bm_block **leaf,
                      uint64_t *upper);
 
+/* The same, and all nodes on the way: the root first, the leaf last.  upper is
+ * where the keys end that lead through the node; 0: nowhere.  The node that is
+ * height below the root is named, but not read: *leaf is NULL then.
+ */
+struct btree_path {
+  unsigned nr;
+  struct {
+    block_t block;
+    uint64_t upper;
+  } nodes[BTREE_MAX_DEPTH];
+};
+
+int btree_read_path (struct transaction_manager *tm, block_t root,
+                     uint64_t key, uint32_t value_size, unsigned height,
+                     struct bm_block **leaf, struct btree_path *path);
+
 /* The leaf that holds the first entry from key on, and the entry's index. */
 int btree_read_next (struct transaction_manager *tm, block_t root,
                      uint64_t key, uint32_t value_size, struct bm_block **leaf,

@@ -236,17 +236,26 @@ btree_read_node (struct transaction_manager *tm, block_t nr,
 
 /* Each child is locked before its parent is let go. */
 int
-btree_read_leaf (struct transaction_manager *tm, block_t root, uint64_t key,
-                 uint32_t value_size, struct bm_block **leaf, uint64_t *upper)
+btree_read_path (struct transaction_manager *tm, block_t root, uint64_t key,
+                 uint32_t value_size, unsigned height, struct bm_block **leaf,
+                 struct btree_path *path)
 {
   struct bm_block *node, *parent = NULL;
+  uint64_t upper = 0;
   struct btree_node *n;
   unsigned depth;
   int r, i = 0;
 
-  if (upper)
-    *upper = 0;
+  *leaf = NULL;
   for (depth = 0; depth < BTREE_MAX_DEPTH; depth++, parent = node) {
+    path->nodes[depth].block = root;
+    path->nodes[depth].upper = upper;
+    path->nr = depth + 1;
+    if (depth == height) {
+      if (parent)
+        bm_unlock (parent);
+      return 0;
+    }
     r = btree_read_node (tm, root, parent, i, value_size, &node);
     if (parent)
       bm_unlock (parent);
@@ -260,12 +269,25 @@ btree_read_leaf (struct transaction_manager *tm, block_t root, uint64_t key,
     i = node_lower_bound (n, key);
     if (i < 0)
       i = 0;
-    if (upper && i + 1u < node_nr (n))
-      *upper = node_key (n, i + 1);
+    if (i + 1u < node_nr (n))
+      upper = node_key (n, i + 1);
     root = node_child (n, i);
   }
   bm_unlock (parent);
   return -EILSEQ;
+}
+
+int
+btree_read_leaf (struct transaction_manager *tm, block_t root, uint64_t key,
+                 uint32_t value_size, struct bm_block **leaf, uint64_t *upper)
+{
+  struct btree_path path;
+  int r = btree_read_path (tm, root, key, value_size, BTREE_MAX_DEPTH, leaf,
+                           &path);
+
+  if (r == 0 && upper)
+    *upper = path.nodes[path.nr - 1].upper;
+  return r;
 }
 
 /* If all keys of the leaf for key are below it, the answer is the first entry

@@ -119,6 +119,16 @@ typedef int (*btree_walk_fn) (void *context, const uint64_t *keys,
 int btree_walk (const struct btree_info *info, block_t root, btree_walk_fn fn,
                 void *context);
 
+/* The first keys of [key, end) that two trees of one level do not agree on, as
+ * a run [*from, *to): each key in it is in one of them only, or has values that
+ * are not equal (value_type.equal, or their bytes).  A long run may be told in
+ * parts.  What the trees share is not read, so that finding all that a copy of
+ * a tree has changed since is O(changes).  -ENODATA: they agree.
+ */
+int btree_find_difference (const struct btree_info *info, block_t a,
+                           block_t b, uint64_t key, uint64_t end,
+                           uint64_t *from, uint64_t *to);
+
 /* A cursor goes through the entries of a tree of one level in ascending
  * order.  It holds a copy of one leaf and no lock, so that others may use the
  * block manager between the calls.

@@ -116,6 +116,22 @@ thin_dev_find_range (struct thin_device *td, block_t begin, block_t end,
 }
 
 int
+thin_dev_find_difference (struct thin_device *td, struct thin_device *base,
+                          block_t begin, block_t end, block_t *from,
+                          block_t *to)
+{
+  struct thin_metadata *md = td->md;
+  ENTER_SHARED_GATE_FOR_SCOPE (&md->root);
+  block_t root, base_root;
+  int r = map_root (td, &root);
+
+  if (r == 0)
+    r = map_root (base, &base_root);
+  return r < 0 ? r : btree_find_difference (&md->blocks, root, base_root,
+                                            begin, end, from, to);
+}
+
+int
 thin_dev_highest_mapped (struct thin_device *td, block_t *block)
 {
   struct thin_metadata *md = td->md;

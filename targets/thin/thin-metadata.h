@@ -239,6 +239,16 @@ struct thin_range {
 int thin_dev_find_range (struct thin_device *td, block_t begin, block_t end,
                          struct thin_range *range);
 
+/* [L] The first run [*from, *to) in [begin, end) of blocks that two thins of a
+ * pool do not have in the same place, or only one of them has: what was written
+ * or discarded in either since one became a snapshot of the other.  A long run
+ * may be told in parts.  O(changes), and the size of the tree where the thins
+ * do not share it.  -ENODATA: no difference.
+ */
+int thin_dev_find_difference (struct thin_device *td, struct thin_device *base,
+                              block_t begin, block_t end, block_t *from,
+                              block_t *to);
+
 /* [L] The highest mapped block.  -ENODATA: none. */
 int thin_dev_highest_mapped (struct thin_device *td, block_t *block);
 

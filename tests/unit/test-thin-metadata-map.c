@@ -149,6 +149,33 @@ Test (thin_map, large_ranges_are_removed_in_parts)
   check_pool ("removed");
 }
 
+Test (thin_map, what_changed_since_a_snapshot_is_found)
+{
+  struct thin_device *snap;
+  block_t from, to;
+
+  provision (0, 600);
+  cr_assert_eq (thin_meta_create_snap (rig.md, 2, 1), 0);
+  cr_assert_eq (thin_dev_open (rig.md, 2, &snap), 0);
+  cr_assert_eq (thin_dev_find_difference (td, snap, 0, UINT64_MAX, &from, &to),
+                -ENODATA);
+  provision (20, 3);   /* written anew */
+  provision (9000, 1); /* new */
+  cr_assert_eq (thin_dev_remove_range (td, 400, 402), 0);
+  cr_assert_eq (thin_dev_find_difference (td, snap, 0, UINT64_MAX, &from, &to),
+                0);
+  cr_assert (from == 20 && to == 23);
+  cr_assert_eq (thin_dev_find_difference (snap, td, 23, UINT64_MAX, &from,
+                                          &to), 0);
+  cr_assert (from == 400 && to == 402);
+  cr_assert_eq (thin_dev_find_difference (td, snap, 402, UINT64_MAX, &from,
+                                          &to), 0);
+  cr_assert (from == 9000 && to == 9001);
+  cr_assert_eq (thin_dev_find_difference (td, snap, 402, 9000, &from, &to),
+                -ENODATA);
+  thin_dev_close (snap);
+}
+
 /* Trap: the block of the old mapping loses its reference, but not when it is
  * the same block again, only younger.
  */
