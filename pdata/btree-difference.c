@@ -129,7 +129,7 @@ diff_leaves (const struct btree_info *info, struct diff_side *a,
   return found;
 }
 
-/* The leaves for a key that no shared node leads to: true if they differ.  *stop
+/* The leaves for a key that no shared node leads to: 1 if they differ.  *stop
  * is where one of them ends.
  */
 static int
