@@ -64,6 +64,7 @@ message_delete (struct dm_target *ti, struct pool *pool, char **argv)
 
   if (r < 0)
     return r;
+  pool_note_drop (pool, id);
   r = thin_meta_delete (pool->meta, id);
   return r == 0 ? 0 : dm_target_error (ti, -r, "Deletion of thin device %s "
                                        "failed: %s", argv[1], strerror (-r));

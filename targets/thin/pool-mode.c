@@ -174,6 +174,7 @@ pool_roll_back (struct pool *pool)
     pool_set_mode_locked (pool, POOL_FAIL);
   }
   pool_forget_mappings (pool);
+  pool->dropper = POOL_DROPPED_NONE;
   if (pool->mode != POOL_FAIL && thin_meta_set_needs_check (pool->meta) < 0) {
     pool_log (pool, "failed to set 'needs_check' flag in metadata");
     pool->check_pending = true;
@@ -241,6 +242,8 @@ pool_commit_locked (struct pool *pool)
   if (thin_meta_changed (pool->meta)) {
     door_close (&pool->changers);
     r = thin_meta_commit (pool->meta);
+    if (r == 0)
+      pool->dropper = POOL_DROPPED_NONE;
     door_open (&pool->changers);
   }
   if (r < 0)
@@ -348,6 +351,24 @@ pool_make_metadata_room (struct pool *pool)
   thin_meta_usage (pool->meta, &usage);
   if (usage.metadata_free == 0)
     pool_commit (pool);
+}
+
+void
+pool_note_drop (struct pool *pool, uint32_t id)
+{
+  int64_t before = POOL_DROPPED_NONE;
+
+  if (!atomic_compare_exchange_strong (&pool->dropper, &before, id) &&
+      before != id)
+    pool->dropper = POOL_DROPPED_MANY;
+}
+
+bool
+pool_dropped_alone (struct pool *pool, uint32_t id)
+{
+  int64_t dropper = pool->dropper;
+
+  return dropper == POOL_DROPPED_NONE || dropper == id;
 }
 
 int

@@ -56,7 +56,9 @@ pool_new (struct dm_target *ti, const struct pool_line *line)
   pool->data = line->data;
   pool->block_sectors = line->block_sectors;
   pool->discard_enabled = line->features.discard_enabled;
+  pool->discard_passdown = true; /* what the kernel shows before a resume */
   pool->suspended = true;
+  pool->dropper = POOL_DROPPED_NONE;
   gate_init (&pool->gate, GATE_COMMIT);
   latch_init (&pool->latch);
   latch_cond_init (&pool->moved);

@@ -72,6 +72,13 @@ struct pool {
   atomic_bool error_if_no_space;
   atomic_bool zero_new_blocks, discard_enabled, discard_passdown;
   atomic_bool zeroes_supported; /* the data device can punch or zero */
+  /* Whose references to blocks that may be shared were dropped since the last
+   * commit: the id of one thin, or one of the two below.
+   */
+#define POOL_DROPPED_NONE (-1)
+#define POOL_DROPPED_MANY (-2)
+  _Atomic int64_t dropper;
+
   uint64_t low_water_blocks;
   atomic_bool low_water_triggered; /* since the last resume */
   atomic_uint data_flushes;        /* how often data were made durable */
@@ -223,6 +230,14 @@ int pool_reclaim (struct pool *pool);
 bool pool_wait_for_space (struct pool *pool, uint64_t epoch,
                           const atomic_bool *leave);
 void pool_wake (struct pool *pool);
+
+/* A thin is about to drop references to blocks that may be shared.  The
+ * metadata on disk have them until the next commit, so if somebody else drops
+ * the last one before that, the contents have to stay: pool_dropped_alone says
+ * whether nobody else has dropped any.
+ */
+void pool_note_drop (struct pool *pool, uint32_t id);
+bool pool_dropped_alone (struct pool *pool, uint32_t id);
 
 /* ------------------------------------------------------------------
  * pool-sync.c: durability.

@@ -30,24 +30,22 @@ discard_data (struct thin *tc, block_t begin, block_t end)
 }
 
 /* Pass down what of [begin, end), which we count once, nobody else has. */
-static int
-discard_unshared (struct thin *tc, block_t begin, block_t end)
+static void
+discard_unshared (struct thin *tc, block_t begin, block_t end, bool shareable)
 {
   block_t block, first = begin; /* of those found to be ours alone */
   bool shared;
-  int r;
 
   for (block = begin; block < end; block++) {
-    r = thin_meta_data_is_shared (tc->pool->meta, block, &shared);
-    if (r < 0)
-      return r;
-    if (!shared)
+    if (thin_meta_data_is_shared (tc->pool->meta, block, &shared) < 0)
+      return;
+    if (!shared &&
+        (!shareable || pool_dropped_alone (tc->pool, tc->id)))
       continue;
     discard_data (tc, first, block);
     first = block + 1;
   }
   discard_data (tc, first, end);
-  return 0;
 }
 
 /* A count of our own keeps the blocks from being given to somebody else until
@@ -63,10 +61,22 @@ discard_passdown (struct thin *tc, const struct thin_range *range)
   if (r == 0)
     r = thin_dev_remove_range (tc->shared->td, range->begin, range->end);
   if (r == 0) {
-    discard_unshared (tc, range->data_begin, data_end);
+    discard_unshared (tc, range->data_begin, data_end, range->shared);
     r = thin_meta_dec_data (meta, range->data_begin, data_end);
   }
   return r;
+}
+
+/* What nobody else has any more somebody may still have on disk, and get back
+ * by a crash; the contents must be there then.  After a commit nobody has: one
+ * try, for others go on meanwhile.  (The kernel does not look.)
+ */
+static void
+discard_settle (struct thin *tc, const struct thin_range *range)
+{
+  if (range->shared && tc->pool->discard_passdown &&
+      !pool_dropped_alone (tc->pool, tc->id))
+    pool_commit (tc->pool);
 }
 
 static int
@@ -74,7 +84,10 @@ discard_run (struct thin *tc, const struct thin_range *range)
 {
   int r;
 
+  discard_settle (tc, range);
   door_enter (&tc->pool->changers, NULL);
+  if (range->shared)
+    pool_note_drop (tc->pool, tc->id);
   if (tc->pool->discard_passdown)
     r = discard_passdown (tc, range);
   else

@@ -182,6 +182,8 @@ provision_fill_and_map (struct thin *tc, const struct thin_part *part,
   int r = provision_fill (tc, part, mapping,
                           data_block * tc->pool->block_sectors);
 
+  if (r == 0 && mapping)
+    pool_note_drop (tc->pool, tc->id);
   if (r == 0)
     r = thin_dev_insert (tc->shared->td, block, data_block);
   if (r == 0)

@@ -113,6 +113,27 @@ Test (thin_discard, shared_blocks_are_not_passed_down)
   pool_rig_close (snap, "s");
 }
 
+/* The metadata on disk still give the block to the snapshot, which has a block
+ * of its own only in memory.
+ */
+Test (thin_discard, what_a_crash_would_give_back_is_not_passed_down)
+{
+  struct mapped_device *snap;
+  char *image = malloc (1024 * 4096);
+
+  start ("", 8);
+  pool_rig_send ("create_snap 1 0");
+  snap = pool_rig_thin ("s", 1, 8);
+  cr_expect_eq (pool_rig_write (snap, 0, POOL_BLOCK, 's'), 0);
+  memcpy (image, pool_rig.mem[1]->data, 1024 * 4096);
+  cr_expect_eq (dmtest_io (md, BIO_DISCARD, 0, POOL_BLOCK, NULL), 0);
+  cr_expect_eq (memcmp (image, pool_rig.mem[1]->data, 1024 * 4096) == 0,
+                pool_rig.mem[0]->data[0] == 'a', "neither commit nor discard, "
+                "or both");
+  free (image);
+  pool_rig_close (snap, "s");
+}
+
 /* A whole terabyte, of which little is mapped. */
 Test (thin_discard, a_large_range_costs_what_is_mapped, .timeout = 10)
 {
