@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""io-nbd.py SOCKET NAME r|w SECTOR COUNT: one request on an export."""
+"""io-nbd.py SOCKET NAME r|w|d SECTOR COUNT: one request on an export."""
 import sys
 import nbd
 
@@ -11,6 +11,8 @@ h.connect_unix(sock)
 at, length = int(sector) * 512, int(count) * 512
 if op == "r":
     h.pread(length, at)
+elif op == "d":
+    h.trim(length, at)
 else:
     h.pwrite(bytes(length), at)
 h.shutdown()

@@ -8,7 +8,7 @@ set -eu
 skip_without dmsetup
 
 lists=("${command_lists[@]}" dmsetup-more-commands events-commands
-       stats-commands)
+       stats-commands thin-commands)
 UML_SHARE=$tmp "$compat/umlrun" "$compat/dmsetup-kernel.sh" "$tmp" "${lists[@]}"
 for list in "${lists[@]}"; do
     recorded=$compat/$list.kernel-6.1.txt

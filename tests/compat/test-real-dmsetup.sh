@@ -59,6 +59,7 @@ compare dmsetup-commands
 compare dmsetup-more-commands
 if python3 -c 'import nbd' 2>/dev/null; then
     compare stats-commands
+    compare thin-commands
 fi
 compare events-commands
 many_devices
