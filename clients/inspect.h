@@ -30,7 +30,8 @@ struct inspect_options {
   bool json;
   bool metadata_snapshot; /* of a thin pool, instead of its present state */
   const char *data;       /* what tables call the data device, */
-  const char *pool;       /* and the pool */
+  const char *pool;       /* the pool, */
+  const char *origin;     /* and the origin of a snapshot */
 };
 
 /* A format has a file of its own, clients/inspect-NAME.c, and a line in
@@ -54,6 +55,7 @@ struct inspect_format {
 
 #define INSPECT_PROBE_BYTES 4096
 
+extern const struct inspect_format inspect_cow_format;
 extern const struct inspect_format inspect_thin_format;
 
 /* Reports.  The program ends if there is no memory for them. */

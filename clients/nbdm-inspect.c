@@ -9,6 +9,7 @@
 #include "clients/inspect.h"
 
 static const struct inspect_format *const formats[] = {
+  &inspect_cow_format,
   &inspect_thin_format,
 };
 
@@ -18,8 +19,9 @@ static void
 usage (FILE *out)
 {
   fputs ("usage: nbdm-inspect [--json] [--metadata-snapshot] [--data=NAME]\n"
-         "                    [--pool=NAME] IMAGE...\n"
-         "Show what is in the metadata of thin pools, and tables for it.\n",
+         "                    [--origin=NAME] [--pool=NAME] IMAGE...\n"
+         "Show what is in the metadata of thin pools and on the COW devices\n"
+         "of snapshots, and tables for it.\n",
          out);
 }
 
@@ -32,6 +34,7 @@ parse_options (int argc, char *argv[], struct inspect_options *o)
     { "help", no_argument, NULL, 'h' },
     { "json", no_argument, NULL, 'j' },
     { "metadata-snapshot", no_argument, NULL, 'm' },
+    { "origin", required_argument, NULL, 'o' },
     { "pool", required_argument, NULL, 'p' },
     { "version", no_argument, NULL, 'V' },
     { NULL },
@@ -43,6 +46,7 @@ parse_options (int argc, char *argv[], struct inspect_options *o)
     case 'd': o->data = optarg; break;
     case 'j': o->json = true; break;
     case 'm': o->metadata_snapshot = true; break;
+    case 'o': o->origin = optarg; break;
     case 'p': o->pool = optarg; break;
     case 'h': usage (stdout); return 1;
     case 'V': puts ("nbdm-inspect " PACKAGE_VERSION); return 1;
@@ -124,7 +128,8 @@ inspect_path (const char *path, const struct inspect_options *o, json_t *all)
 int
 main (int argc, char *argv[])
 {
-  struct inspect_options o = { .data = "DATA", .pool = "pool" };
+  struct inspect_options o = { .data = "DATA", .pool = "pool",
+                               .origin = "ORIGIN" };
   int status = parse_options (argc, argv, &o);
   json_t *all = json_array ();
 

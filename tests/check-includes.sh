@@ -24,6 +24,7 @@ server/reload*              common/.*|server/(dm-interface|edge|reload.*).h|conf
 server/plugin*              common/.*|server/(dm-interface|edge|plugin).h|config/.*
 targets/*                   common/.*|pdata/.*|targets/.*|server/(device-mapper|dm-io|dm-kcopyd).h
 config/*                    (common|config)/.*
+clients/inspect-cow*        (common|clients)/.*|targets/snapshot/cow-(format|io).h
 clients/inspect-thin*       (common|clients)/.*|targets/thin/thin-metadata.h
 clients/*                   (common|clients)/.*
 '

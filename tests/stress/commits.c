@@ -99,8 +99,8 @@ reader (void *arg)
     if (exception_table_lookup (rig.table, rand_r (&state) % 100003, 1, &run))
       check (!cow_is_metadata (1, run.new_chunk), "lookup", run.new_chunk);
     store_usage (rig.store, &usage);
-    check (usage.metadata < usage.allocated + 2 && usage.allocated <= CHUNKS + 1,
-           "usage", usage.allocated);
+    check (usage.metadata < usage.allocated + 2 &&
+           usage.allocated <= CHUNKS + 1, "usage", usage.allocated);
     nr_lookups++;
   }
   return NULL;
