@@ -175,6 +175,17 @@ origin_find_source (struct origin_user *user)
   return origin_partner (user->origin, user, true);
 }
 
+struct origin_user *
+origin_find_snapshot (struct origin *o, struct block_device *cow)
+{
+  struct origin_user *user;
+
+  list_for_each (user, &o->preserved, preserved_link)
+    if (bdev_same (user->cow, cow))
+      return user;
+  return NULL;
+}
+
 /* A store is handed over in one order only (Linux 6.1). */
 static int
 origin_check_handover (const struct origin_user *user, struct message *msg)

@@ -42,7 +42,12 @@ struct origin {
   struct list preserved;
 };
 
-enum origin_role { ORIGIN_ITSELF, ORIGIN_SNAPSHOT, ORIGIN_MERGE };
+enum origin_role {
+  ORIGIN_ITSELF,
+  ORIGIN_SNAPSHOT,
+  ORIGIN_MERGE,
+  ORIGIN_OBSERVER, /* asks what a snapshot has; nobody minds it */
+};
 
 /* One target, embedded in its private data. */
 struct origin_user {
@@ -53,7 +58,7 @@ struct origin_user {
   /* Set by the target before it joins. */
   enum origin_role role;
   struct block_device *bdev; /* the origin, as this target has it open */
-  struct block_device *cow;  /* NULL for ORIGIN_ITSELF */
+  struct block_device *cow;  /* only of a snapshot or a merge */
 
   uint32_t chunk_sectors;    /* while it is preserved; changes while quiet */
 
@@ -89,6 +94,12 @@ void origin_leave (struct origin_user *user);
  * while the origin is quiet.
  */
 struct origin_user *origin_find_source (struct origin_user *user);
+
+/* The active snapshot, no merge, with this COW device; NULL if there is none.
+ * The caller is inside: for so long it stays.
+ */
+struct origin_user *origin_find_snapshot (struct origin *origin,
+                                          struct block_device *cow);
 
 /* The checks before a resume, and user is running from then on.  -EINVAL with
  * a message: the kernel's two for a handover in the wrong order; or ours for
