@@ -11,7 +11,7 @@ folder=$1
 shift
 
 for module in dm-mod dm-zero dm-delay dm-flakey dm-unstripe dm-switch \
-    dm-dust dm-log-writes dm-thin-pool; do
+    dm-dust dm-log-writes dm-snapshot dm-thin-pool; do
     modprobe $module
 done
 modprobe brd rd_nr=2 rd_size=8192
