@@ -18,9 +18,10 @@
  * server says at that moment.
  *
  * Nothing is remembered between calls: every ioctl has a connection of its own
- * (only polling needs one that stays), and a descriptor is known to be ours by the name of the file behind it.  So
- * threads, fork, dup and close need no care, a wait holds nobody up, and a
- * server that was started anew goes unnoticed.
+ * (only polling needs one that stays), and a descriptor is known to be ours by
+ * the name of the file behind it.  So threads, fork, dup and close need no
+ * care, a wait holds nobody up, and a server that was started anew goes
+ * unnoticed.
  *
  * All functions that fail set errno and return -1, like those they stand in
  * for.

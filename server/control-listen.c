@@ -46,6 +46,9 @@ listen_address (const char *path, struct sockaddr_un *address,
   return 0;
 }
 
+/* How long the path is of the first folder that was made, 0 for none. */
+static size_t listen_made;
+
 /* Make the folders above path that are missing, and open the last one. */
 static int
 listen_folder (const char *path, int *fd, struct message *msg)
@@ -53,11 +56,14 @@ listen_folder (const char *path, int *fd, struct message *msg)
   char *CLEANUP_FREE folder = strdup (path);
   char *slash;
 
+  listen_made = 0;
   if (folder == NULL)
     return -ENOMEM;
   for (slash = strchr (folder + 1, '/'); slash; slash = strchr (slash, '/')) {
     *slash = '\0';
-    if (mkdir (folder, 0700) < 0 && errno != EEXIST)
+    if (mkdir (folder, 0700) == 0)
+      listen_made = listen_made ? listen_made : (size_t) (slash - folder);
+    else if (errno != EEXIST)
       return message_set (msg, errno, "cannot make folder %s: %s", folder,
                           strerror (errno));
     *slash++ = '/';
@@ -147,6 +153,34 @@ control_listen (const char *path, int *out, struct message *msg)
   return 0;
 }
 
+static int
+listen_share_one (const char *path, mode_t mode, gid_t group,
+                  struct message *msg)
+{
+  if (lchown (path, -1, group) == 0 && chmod (path, mode) == 0)
+    return 0;
+  return message_set (msg, errno, "cannot give %s to group %lu: %s", path,
+                      (unsigned long) group, strerror (errno));
+}
+
+int
+control_share (const char *path, gid_t group, struct message *msg)
+{
+  char *CLEANUP_FREE folder = strdup (path);
+  char *slash;
+  int r;
+
+  if (folder == NULL)
+    return -ENOMEM;
+  r = listen_share_one (path, 0660, group, msg);
+  while (r == 0 && listen_made > 0 &&
+         (slash = strrchr (folder, '/')) >= folder + listen_made) {
+    *slash = '\0';
+    r = listen_share_one (folder, 0710, group, msg);
+  }
+  return r;
+}
+
 void
 control_unlink (const char *path)
 {
@@ -155,16 +189,6 @@ control_unlink (const char *path)
   if (lstat (path, &st) == 0 && st.st_dev == listen_bound.dev &&
       st.st_ino == listen_bound.ino)
     unlink (path);
-}
-
-bool
-control_peer_allowed (int fd)
-{
-  struct ucred cred;
-  socklen_t len = sizeof cred;
-
-  return getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
-    (cred.uid == 0 || cred.uid == geteuid ());
 }
 
 unsigned

@@ -221,6 +221,13 @@ connection_start (struct connection *conn)
   int r;
 
   ev_io_stop (control.ev, &conn->in);
+  if (conn->reads_only && !control_only_reads (conn->request.command)) {
+    control_drop_buffer (conn);
+    call->result = message_set (&call->message, EACCES, "only the server's "
+                                "user and root may change anything");
+    connection_reply (conn);
+    return;
+  }
   conn->state = CONN_BUSY;
   dm_wait_init (&conn->wait);
   if (conn->hung_up)
@@ -379,6 +386,20 @@ connection_readable (struct ev_loop *ev, ev_io *w, int revents)
  * Accepting.
  */
 
+static void
+connection_admit (struct connection *conn)
+{
+  enum control_access access =
+    control_peer_access (conn->fd, conn->config->control_group);
+
+  conn->reads_only = access == CONTROL_READ;
+  if (access == CONTROL_NOTHING)
+    connection_refuse (conn, EACCES, conn->config->control_group
+                       ? "only the server's user, root and members of the "
+                         "control group may connect"
+                       : "only the server's user and root may connect");
+}
+
 /* Takes fd over. */
 static int
 control_add (int fd)
@@ -407,8 +428,7 @@ control_add (int fd)
   if (++control.nr == control.max)
     ev_io_stop (control.ev, &control.accept);
   connection_reset (conn);
-  if (!control_peer_allowed (fd))
-    connection_refuse (conn, EACCES, "only the server's user and root may");
+  connection_admit (conn);
   return 0;
 }
 

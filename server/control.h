@@ -43,6 +43,7 @@ struct connection {
   bool fired;              /* call.waiter has */
   bool cancelled;          /* the wait is to end although it has not */
   bool last;               /* close after this reply */
+  bool reads_only;         /* it is of the group that may not change anything */
 
   struct nbdm_request request;
   size_t received;         /* bytes of the request, header included */

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include <linux/dm-ioctl.h>
 
@@ -121,7 +122,10 @@ struct loop_config {
   struct registry *registry;
   struct reload *reload;
   const char *control_path; /* absolute; NULL: no control socket */
+  gid_t control_group;      /* who may read, or CONTROL_NO_GROUP; 0 is none */
 };
+
+#define CONTROL_NO_GROUP ((gid_t) 0)
 
 /* Bind the control socket, mode 0600, before the fork, so that errors are
  * seen: an existing socket nobody listens on is replaced, one that answers is
@@ -129,6 +133,12 @@ struct loop_config {
  * made, mode 0700.  path is absolute and at most 107 bytes long.
  */
 int control_listen (const char *path, int *fd, struct message *msg);
+
+/* Let members of the group connect to the socket just bound at path: it gets
+ * mode 0660, folders that were made for it 0710.  -EPERM unless we are root or
+ * a member.
+ */
+int control_share (const char *path, gid_t group, struct message *msg);
 
 /* Start the loop thread (after the fork) on the listening fd (-1: none), which
  * it takes over also on failure.  It owns SIGHUP from now on, which every other

@@ -91,13 +91,23 @@ void control_exit (void);
  */
 void control_unlink (const char *path);
 
-/* True if the other end of an accepted socket is our user or root. */
-bool control_peer_allowed (int fd);
-
 /* How many connections there may be at once: half of the descriptors at most,
  * since NBD clients and files need some too.
  */
 unsigned control_max_connections (void);
+
+/* ------------------------------------------------------------------
+ * control-access.c
+ */
+
+/* What the other end of an accepted socket may do: our user and root all,
+ * members of the group read, others nothing.
+ */
+enum control_access { CONTROL_NOTHING, CONTROL_READ, CONTROL_ALL };
+enum control_access control_peer_access (int fd, gid_t group);
+
+/* Does the command change nothing?  Messages might, so they do not count. */
+bool control_only_reads (uint32_t command);
 
 /* ------------------------------------------------------------------
  * loop.c

@@ -4,6 +4,7 @@
 #include "server/plugin.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@ static struct {
   char *tables;     /* absolute; NULL: none */
   char *control;    /* absolute; NULL: the default, or none … */
   bool no_control;  /* … control= or control=none */
+  gid_t control_group;
   enum { CHECK_NO, CHECK_YES, CHECK_DUMP } check;
   unsigned shutdown_timeout; /* seconds */
 } config = { .shutdown_timeout = 1 };
@@ -121,6 +123,30 @@ door_set_check (const char *value)
   return r == -1 ? -1 : 0;
 }
 
+/* By name, or by number as in chown(1). */
+static int
+door_set_group (const char *value)
+{
+  const struct group *group = getgrnam (value);
+  unsigned number;
+
+  if (group)
+    config.control_group = group->gr_gid;
+  else if (value[0] >= '0' && value[0] <= '9') {
+    if (nbdkit_parse_unsigned ("control-group", value, &number) == -1)
+      return -1;
+    config.control_group = number;
+  }
+  else {
+    nbdkit_error ("control-group=%s: there is no such group", value);
+    return -1;
+  }
+  if (config.control_group != CONTROL_NO_GROUP)
+    return 0;
+  nbdkit_error ("control-group=%s: root's own group is none", value);
+  return -1;
+}
+
 static int
 door_config (const char *key, const char *value)
 {
@@ -131,6 +157,8 @@ door_config (const char *key, const char *value)
     return config.no_control ? 0 :
       door_set_string (&config.control, key, nbdkit_absolute_path (value));
   }
+  if (strcmp (key, "control-group") == 0)
+    return door_set_group (value);
   if (strcmp (key, "export") == 0)
     return door_set_string (&door.only_export, key, strdup (value));
   if (strcmp (key, "check") == 0)
@@ -260,6 +288,8 @@ door_get_ready (void)
     r = reload_run (door.reload, NULL, &msg);
   if (r == 0 && !config.no_control)
     r = control_listen (config.control, &control_fd, &msg);
+  if (r == 0 && control_fd >= 0 && config.control_group != CONTROL_NO_GROUP)
+    r = control_share (config.control, config.control_group, &msg);
   return r < 0 ? door_fail (r, &msg) : 0;
 }
 
@@ -268,7 +298,8 @@ door_after_fork (void)
 {
   struct loop_config loop = { .registry = door.registry,
                               .reload = door.reload,
-                              .control_path = config.control };
+                              .control_path = config.control,
+                              .control_group = config.control_group };
   struct message msg = { 0 };
   int r;
 
@@ -334,6 +365,7 @@ door_help_type (void *opaque, const char *name, const unsigned version[3],
   "control=<SOCKET>       Control socket, or 'none'\n"                  \
   "                       (default $XDG_RUNTIME_DIR/nbdm/control,\n"    \
   "                       for root /run/nbdm/control).\n"               \
+  "control-group=<GROUP>  Its members may read on it, not change.\n"    \
   "export=<NAME>          Serve this device only.\n"                    \
   "check=true|dump        Check the table files (and print them in\n"   \
   "                       normal form), then exit.\n"                   \

@@ -90,3 +90,30 @@ Test (control_listen, refuses_a_path_that_no_socket_can_have)
   cr_assert_eq (listen_at (where), -ENAMETOOLONG);
   cr_assert_eq (listen_at ("relative"), -EINVAL);
 }
+
+Test (control_listen, a_group_gets_the_socket_and_what_was_made_for_it)
+{
+  char where[sizeof path + 8];
+  struct message msg = { "" };
+  struct stat st;
+  int fd;
+
+  if (geteuid () != 0)
+    cr_skip ("only root can give a file to any group");
+  snprintf (where, sizeof where, "%s/x/y/z", folder.path);
+  fd = listen_at (where);
+  cr_assert_geq (fd, 0);
+  cr_assert_eq (control_share (where, 12345, &msg), 0, "%s", msg.text);
+  cr_assert_eq (stat (where, &st), 0);
+  cr_assert (st.st_gid == 12345 && (st.st_mode & 0777) == 0660);
+  unlink (where);
+  while (strlen (where) > strlen (folder.path) + 2) {
+    *strrchr (where, '/') = '\0';
+    cr_assert_eq (stat (where, &st), 0);
+    cr_assert (st.st_gid == 12345 && (st.st_mode & 0777) == 0710, "%s", where);
+    rmdir (where);
+  }
+  cr_assert_eq (stat (folder.path, &st), 0);
+  cr_assert_neq (st.st_gid, 12345);
+  close (fd);
+}

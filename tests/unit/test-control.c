@@ -332,28 +332,6 @@ Test (control, random_bytes_do_no_harm)
   cr_assert_eq (ask (DM_VERSION_CMD, "", 0), 0);
 }
 
-Test (control, another_user_is_turned_away)
-{
-  int status;
-  pid_t pid;
-
-  if (geteuid () != 0)
-    cr_skip ("only root can try as another user");
-  cr_assert_eq (chmod (folder.path, 0755), 0);
-  cr_assert_eq (chmod (path, 0666), 0);
-  pid = fork ();
-  if (pid == 0) {
-    struct nbdm_reply reply = { 0 };
-    int fd = setuid (65534) == 0 ? frame_connect (path) : -1;
-
-    if (fd < 0 || recv (fd, &reply, sizeof reply, MSG_WAITALL) < 0)
-      _exit (1);
-    _exit (reply.error == EACCES ? 0 : 2);
-  }
-  waitpid (pid, &status, 0);
-  cr_assert_eq (status, 0);
-}
-
 /* ------------------------------------------------------------------
  * Waiting.
  */
