@@ -238,12 +238,6 @@ struct block_device *dm_target_bdev (struct dm_target *ti);
  */
 bool dm_target_is_check (struct dm_target *ti);
 
-/* In a constructor: lower mapped devices may get their tables, and messages,
- * only after it, but before this one is resumed.  What depends on that is for
- * preresume to check.
- */
-bool dm_target_is_late (struct dm_target *ti);
-
 /* The server is ending: what waits for something outside fails now. */
 bool dm_target_is_ending (struct dm_target *ti);
 

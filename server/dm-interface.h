@@ -103,7 +103,6 @@ struct dm_lookup {
   const struct dm_backings *backings; /* NULL: the registry's */
   const char *base_dir;  /* absolute; for relative paths.  NULL: refuse them */
   bool check;            /* bdev_options.check for all that is opened */
-  bool late;             /* see dm_target_is_late */
 };
 
 /* ------------------------------------------------------------------

@@ -58,12 +58,6 @@ dm_target_is_check (struct dm_target *ti)
 }
 
 bool
-dm_target_is_late (struct dm_target *ti)
-{
-  return ti->table->lookup && ti->table->lookup->late;
-}
-
-bool
 dm_target_is_ending (struct dm_target *ti)
 {
   return ti->table->md->registry->dying;

@@ -168,7 +168,7 @@ snapshot_construct (struct dm_target *ti, enum origin_role role,
     r = snapshot_open (s, ti, role, args);
   if (r == 0)
     r = snapshot_make_store (s, ti, role, args);
-  if (r == 0)
+  if (r == 0 && !dm_target_is_check (ti)) /* another server may use the store */
     r = snapshot_join (s, ti, role);
   if (r < 0)
     return r;

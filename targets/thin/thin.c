@@ -83,24 +83,18 @@ thin_open (struct thin *tc, struct message *msg)
                                    "device %u: %s", tc->id, strerror (-r));
 }
 
-/* Pool and thin can be loaded by one reload, which resumes the pool and sends
- * it messages before the thin is resumed.
- */
 static int
-thin_open_now_or_later (struct dm_target *ti)
+thin_open_checked (struct dm_target *ti)
 {
   struct thin *tc = ti->private;
-  bool later = dm_target_is_late (ti);
   int r;
 
-  if (later && pool_is_suspended (tc->pool))
-    return 0;
   if (tc->pool->mode == POOL_FAIL)
     return dm_target_error (ti, EINVAL, "Couldn't open thin device, Pool is "
                             "in fail mode");
-  r = thin_open (tc, later ? NULL : ti->message);
+  r = thin_open (tc, ti->message);
   if (r < 0)
-    return later && r == -ENODATA ? 0 : r;
+    return r;
   if (pool_is_suspended (tc->pool))
     return dm_target_error (ti, EINVAL, "Unable to activate thin device while "
                             "pool is suspended");
@@ -115,9 +109,9 @@ thin_ctr (struct dm_target *ti, struct args *args)
 
   if (r == 0)
     r = thin_find_pool (ti);
-  tc->check = dm_target_is_check (ti);
-  if (r == 0)
-    r = thin_open_now_or_later (ti);
+  /* A pool that is only checked has no metadata. */
+  if (r == 0 && !dm_target_is_check (ti))
+    r = thin_open_checked (ti);
   if (r < 0)
     return r;
   ti->num_flush_bios = 1;
@@ -153,9 +147,7 @@ thin_preresume (struct dm_target *ti, struct message *msg)
 
   if (tc->origin_dev)
     tc->origin_size = bdev_size (tc->origin_dev->bdev);
-  if (tc->shared || tc->check)
-    return 0;
-  return thin_open (tc, msg);
+  return 0;
 }
 
 static void

@@ -9,7 +9,6 @@
 struct thin {
   struct dm_dev *pool_dev, *origin_dev; /* the latter or NULL */
   uint32_t id;
-  bool check;               /* only tried: there may be no such thin yet */
   struct pool *pool;
   struct pool_thin *shared; /* NULL until it is opened */
   sector_t origin_size;     /* of origin_dev, as it was at the resume */

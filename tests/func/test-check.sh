@@ -14,6 +14,18 @@ check "$tmp/tables.yaml" check=dump >"$tmp/normal.yaml"
 cp "$tmp/normal.yaml" "$tmp/again.yaml"
 check "$tmp/again.yaml" check=dump | cmp "$tmp/normal.yaml"
 
+# A new pool and a new exception store stay blank.
+cat >"$tmp/fresh.yaml" <<'EOF'
+devices:
+  pool: {table: 0 2048 thin-pool meta.img data.img 128 0, messages: [create_thin 1]}
+  thin: {table: 0 4096 thin pool 1}
+  snap: {table: 0 2048 snapshot data.img cow.img P 8}
+EOF
+truncate -s 1M "$tmp"/{meta,data,cow}.img
+[ "$(check "$tmp/fresh.yaml" check=true)" = "$tmp/fresh.yaml: ok" ]
+cmp -n 1048576 "$tmp/meta.img" /dev/zero
+cmp -n 1048576 "$tmp/cow.img" /dev/zero
+
 # Also while a server has the files open.
 start_nbdkit dm "$tmp/tables.yaml"
 [ "$(check "$tmp/tables.yaml" check=true)" = "$tmp/tables.yaml: ok" ]

@@ -79,13 +79,10 @@ Test (dm_target, what_a_constructor_can_ask)
   struct dm_target ti = { .table = &table };
 
   cr_expect (dm_target_is_check (&ti));
-  cr_expect_not (dm_target_is_late (&ti));
-  lookup = (struct dm_lookup) { .late = true };
+  lookup.check = false;
   cr_expect_not (dm_target_is_check (&ti));
-  cr_expect (dm_target_is_late (&ti));
   table.lookup = NULL;
   cr_expect_not (dm_target_is_check (&ti));
-  cr_expect_not (dm_target_is_late (&ti));
 }
 
 /* ------------------------------------------------------------------

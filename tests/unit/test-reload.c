@@ -422,6 +422,51 @@ Test (reload, messages_that_fail_undo_nothing)
   expect_all_well ();
 }
 
+#define POOL(data_kib, messages, more)                                  \
+  "devices:\n"                                                          \
+  "  pool: {table: 0 " data_kib " thin-pool b.img a.img 128 0,\n"       \
+  "         messages: [" messages "]}\n"                                \
+  "  vol1: {table: 0 8192 thin pool 1}\n" more
+#define VOL2 "  vol2: {table: 0 8192 thin pool 2}\n"
+
+/* What messages make is there before what stands on it is resumed. */
+Test (reload, thins_beside_the_pool_that_they_are_made_in)
+{
+  load (POOL ("1024", "create_thin 1", ""),
+        "0 changed, 2 new, 0 removed, 0 unchanged");
+  load (POOL ("1024", "create_thin 1", ""),
+        "0 changed, 0 new, 0 removed, 2 unchanged");
+  load (POOL ("1024", "create_thin 1, create_thin 2", VOL2),
+        "1 changed, 1 new, 0 removed, 1 unchanged");
+  load (POOL ("2048", "create_thin 1, create_thin 2", VOL2),
+        "1 changed, 0 new, 0 removed, 2 unchanged");
+  expect_all_well ();
+}
+
+Test (reload, a_thin_that_nobody_makes)
+{
+  refuse (POOL ("1024", "create_thin 1", VOL2), ENODATA,
+          "Couldn't open thin internal device 2");
+  expect_devices (0);
+}
+
+Test (reload, a_check_formats_no_pool)
+{
+  char path[128], block[4096];
+  FILE *fp;
+  size_t i;
+
+  tables (POOL ("1024", "create_thin 1", ""));
+  cr_assert_eq (reload_check (reload, NULL, &msg), 0, "%s", msg.text);
+  snprintf (path, sizeof path, "%s/b.img", folder.path);
+  cr_assert_not_null (fp = fopen (path, "r"));
+  cr_assert_eq (fread (block, sizeof block, 1, fp), 1);
+  fclose (fp);
+  for (i = 0; i < sizeof block && block[i] == 0; i++)
+    ;
+  cr_expect_eq (i, sizeof block);
+}
+
 Test (reload, a_check_changes_nothing)
 {
   char *CLEANUP_FREE text = NULL;

@@ -133,31 +133,3 @@ Test (thin, ignore_discard_offers_none)
   cr_expect_eq (dmtest_io (md, BIO_DISCARD, 0, 128, NULL), -EOPNOTSUPP);
   pool_rig_close (md, "t");
 }
-
-/* As a reload of table files does it: all lines first, then the resumes and
- * messages from below.
- */
-Test (thin, it_can_be_loaded_before_its_pool_is_live)
-{
-  struct dm_lookup late = { .late = true };
-  char params[] = "pool 9", pool_params[] = "m4 m5 128 0";
-  struct dm_target_line pool = { 0, 8192, "thin-pool", pool_params };
-  struct dm_target_line thin = { 0, 128, "thin", params };
-
-  pool_rig_remove ("pool");
-  cr_assert_eq (dm_device_create (pool_rig.reg, "pool", "", 0, 0, NULL, NULL),
-                0);
-  cr_assert_eq (dm_device_create (pool_rig.reg, "t", "", 0, 0, NULL, NULL), 0);
-  cr_assert_eq (dm_table_load (pool_rig.reg, DM_REF_NAME ("pool"),
-                               DM_LOAD_LATE_LIMITS, &pool, 1, &late, NULL,
-                               NULL), 0);
-  cr_assert_eq (dm_table_load (pool_rig.reg, DM_REF_NAME ("t"),
-                               DM_LOAD_LATE_LIMITS, &thin, 1, &late, NULL,
-                               &pool_rig.msg), 0, "%s", pool_rig.msg.text);
-  cr_assert_eq (pool_rig_resume ("pool"), 0);
-  cr_expect_eq (pool_rig_resume ("t"), -ENODATA);
-  cr_expect (strstr (pool_rig.msg.text, "Couldn't open thin internal device"));
-  pool_rig_send ("create_thin 9");
-  cr_expect_eq (pool_rig_resume ("t"), 0);
-  pool_rig_expect ("t", "0 -");
-}
