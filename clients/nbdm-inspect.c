@@ -131,10 +131,13 @@ main (int argc, char *argv[])
   struct inspect_options o = { .data = "DATA", .pool = "pool",
                                .origin = "ORIGIN" };
   int status = parse_options (argc, argv, &o);
-  json_t *all = json_array ();
+  json_t *all;
 
-  if (status > 0 || all == NULL)
-    return status == 1 ? 0 : 1;
+  if (status > 0)
+    return status - 1;
+  all = json_array ();
+  if (all == NULL)
+    return 1;
   for (; optind < argc; optind++)
     if (!inspect_path (argv[optind], &o, all))
       status = 1;
