@@ -149,6 +149,18 @@ snapshot_copy (struct snapshot *s, struct copier *copier,
   return r;
 }
 
+/* copied: what became of the copy. */
+static int
+snapshot_keep (struct snapshot *s, const struct prepared p[], unsigned n,
+               const struct bio *over, int copied)
+{
+  if (copied < 0)
+    return store_commit (s->store, p, n, false);
+  if (over && !(over->flags & BIO_FUA) && store_can_merge (s->store))
+    return snapshot_defer (s, p, n);
+  return snapshot_commit (s, p, n);
+}
+
 int
 snapshot_except (struct snapshot *s, struct copier *copier,
                  struct snapshot_piece *piece, const struct bio *over)
@@ -166,7 +178,7 @@ snapshot_except (struct snapshot *s, struct copier *copier,
   if (r < 0)
     return r;
   r = snapshot_copy (s, copier, p, n, over);
-  if (store_commit (s->store, p, n, r == 0) < 0 || r < 0) {
+  if (snapshot_keep (s, p, n, over, r) < 0) {
     snapshot_unreserve (s, p, n);
     return -EIO;
   }
@@ -223,6 +235,8 @@ snapshot_preserve (struct snapshot *s, struct copier *copier, sector_t sector,
     part = len;
     snapshot_preserve_piece (s, copier, sector, &part);
   }
+  if (s->valid)
+    snapshot_sync (s);
 }
 
 /* Windows of what a copier holds: each is read once for all snapshots. */

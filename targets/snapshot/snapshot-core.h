@@ -7,12 +7,29 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "common/lock.h"
+#include "common/vector.h"
 #include "server/device-mapper.h"
 #include "targets/cell.h"
 #include "targets/snapshot/copy.h"
 #include "targets/snapshot/exception-store.h"
 #include "targets/snapshot/exception-table.h"
 #include "targets/snapshot/origin-registry.h"
+
+/* Exceptions that a write to the snapshot has made are in the table at once
+ * and on disk with the next flush, as what is written to any disk with a cache.
+ * But where a write to the origin relies on them they must be on disk first.
+ */
+struct deferred {
+  struct latch latch;
+  /* Guarded by latch. */
+  pthread_cond_t changed;
+  VECTOR (struct prepared) waiting; /* nobody has begun to commit them */
+  unsigned committing;       /* threads that do: nothing is deferred then */
+
+  /* Exceptions in the table that are not on disk.  Changed under latch. */
+  atomic_uint unsafe;
+};
 
 /* What the targets snapshot and snapshot-merge have in common.
  *
@@ -51,6 +68,7 @@ struct snapshot {
   atomic_bool overflowed;    /* writes fail until it is loaded again */
   atomic_bool merge_failed;
 
+  struct deferred deferred;  /* nothing, while it is suspended */
   struct cells cells;        /* keyed by chunk of the origin */
   struct origin_user user;
 };
@@ -99,11 +117,12 @@ void snapshot_look_up (struct snapshot *s, sector_t sector, sector_t len,
                        struct snapshot_piece *piece);
 
 /* Make exceptions of the chunks that a piece without them touches, or of the
- * first of them; end_chunk is then where it stopped.  over: a write that they
- * are made for, whose data goes to the COW device with them, or NULL.  The
- * caller holds the cell exclusively.
+ * first of them; end_chunk is then where it stopped.  The caller holds the cell
+ * exclusively.
  *
- * Blocks until they are on disk.  0; -ENOSPC, -ENOMEM: none was made, and
+ * over: a write that they are made for, whose data goes to the COW device with
+ * them; unless it is a FUA write they come to disk with a flush.  NULL: they
+ * are on disk on return.  0; -ENOSPC, -ENOMEM: none was made, and
  * nothing has happened; -EIO: a copy or the store failed and the snapshot must
  * be invalidated.
  */
@@ -131,6 +150,26 @@ void snapshot_invalidate (struct snapshot *s, enum snapshot_reason why);
 
 /* A transition for the log and for who waits for events. */
 void snapshot_tell (struct snapshot *s, const char *what);
+
+/* ------------------------------------------------------------------
+ * snapshot-commit.c: when exceptions come to disk.
+ */
+void deferred_init (struct deferred *d);
+void deferred_destroy (struct deferred *d);
+
+/* Put what was prepared, and all that was deferred, on disk: store_commit's
+ * contract.  n may be 0.
+ */
+int snapshot_commit (struct snapshot *s, const struct prepared p[],
+                     unsigned n);
+
+/* The same at the next commit, unless there is one just now. */
+int snapshot_defer (struct snapshot *s, const struct prepared p[], unsigned n);
+
+/* All exceptions are on disk on return.  0, or -EIO and the snapshot is
+ * invalid.
+ */
+int snapshot_sync (struct snapshot *s);
 
 /* ------------------------------------------------------------------
  * Writes to the origin.  Never fail because of a snapshot.

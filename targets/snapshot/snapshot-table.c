@@ -157,6 +157,7 @@ snapshot_construct (struct dm_target *ti, enum origin_role role,
   int r;
 
   s->ti = ti;
+  deferred_init (&s->deferred);
   cells_init (&s->cells);
   if (args->argc < 4)
     return dm_target_error (ti, EINVAL, "requires 4 or more arguments: "
@@ -172,6 +173,7 @@ snapshot_construct (struct dm_target *ti, enum origin_role role,
     r = snapshot_join (s, ti, role);
   if (r < 0)
     return r;
+  ti->flush_supported = true;
   ti->num_write_zeroes_bios = 1;
   ti->write_zeroes_supported = true;
   ti->num_discard_bios = s->zeroes_cow;
@@ -188,6 +190,7 @@ snapshot_dtr (struct dm_target *ti)
   store_free (s->store);
   exception_table_free (s->table);
   cells_destroy (&s->cells);
+  deferred_destroy (&s->deferred);
 }
 
 /* ------------------------------------------------------------------
@@ -248,6 +251,8 @@ snapshot_postsuspend (struct dm_target *ti)
 {
   struct snapshot *s = ti->private;
 
+  if (s->valid)
+    snapshot_sync (s);
   origin_stopped (&s->user);
 }
 
@@ -302,6 +307,8 @@ snapshot_status (struct dm_target *ti, enum dm_status_type type,
     return;
   }
   origin_enter (s->user.origin);
+  if (s->valid && !(flags & DM_STATUS_NOFLUSH))
+    snapshot_sync (s);
   snapshot_print_info (s, out);
   origin_exit (s->user.origin);
 }

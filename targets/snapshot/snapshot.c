@@ -223,17 +223,26 @@ snapshot_pass_discard (struct snapshot *s, struct bio bio)
  * The target.
  */
 
+static int
+snapshot_map_flush (struct snapshot *s, struct bio *bio)
+{
+  if (s->valid && snapshot_sync (s) < 0)
+    return -EIO;
+  bio->bdev = s->cow->bdev;
+  return DM_MAPIO_REMAPPED;
+}
+
 /* The sector is one of the origin, whatever the target's begin (Linux 6.1). */
 static int
 snapshot_map (struct dm_target *ti, struct bio *bio)
 {
   struct snapshot *s = ti->private;
 
-  if (bio->op == BIO_FLUSH) {
-    bio->bdev = s->cow->bdev;
-    return DM_MAPIO_REMAPPED;
-  }
+  if (bio->op == BIO_FLUSH)
+    return snapshot_map_flush (s, bio);
   if (!s->valid || (bio_is_write (bio) && s->overflowed))
+    return -EIO;
+  if ((bio->flags & BIO_FUA) && snapshot_sync (s) < 0)
     return -EIO;
   switch (bio->op) {
   case BIO_WRITE:
