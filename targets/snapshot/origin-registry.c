@@ -163,6 +163,7 @@ origin_leave (struct origin_user *user)
   last = origin_remove_user (o, user);
   if (was_active)
     origin_unquiesce (o);
+  user->origin = NULL;
   if (last)
     origin_free (o);
 }

@@ -533,3 +533,71 @@ Test (snapshot, a_discards_grain_is_the_chunk)
   cr_expect_eq (limits.discard_granularity_bytes, 4096);
   cr_expect_eq (limits.max_discard_sectors, 8);
 }
+
+/* ------------------------------------------------------------------
+ * Extents.
+ */
+
+/* The second half of every 8 sectors of either device is a hole. */
+static int
+half_extents (struct block_device *bdev, sector_t sector, sector_t len,
+              struct extent_sink *sink)
+{
+  sector_t end = sector + len, n;
+  int r = 0;
+
+  for (; sector < end && r == 0; sector += n) {
+    n = 4 - sector % 4;
+    r = sink->add (sink, n, sector % 8 < 4 ? 0 : EXTENT_HOLE | EXTENT_ZERO);
+  }
+  return r < 0 ? r : 0;
+}
+
+struct text_sink {
+  struct extent_sink sink;
+  char text[200];
+};
+
+static int
+text_add (struct extent_sink *sink, sector_t len, unsigned flags)
+{
+  struct text_sink *t = container_of (sink, struct text_sink, sink);
+  size_t n = strlen (t->text);
+
+  snprintf (t->text + n, sizeof t->text - n, "%s%c%d", n ? " " : "",
+            flags ? 'Z' : 'D', (int) len);
+  return 0;
+}
+
+static void
+expect_extents (const char *name, sector_t sector, sector_t len,
+                const char *expected)
+{
+  struct text_sink t = { .sink.add = text_add };
+  struct mapped_device *md;
+
+  cr_assert_eq (dm_open (snap.reg, name, &md, NULL), 0);
+  cr_expect_eq (bdev_extents (dm_block_device (md), sector, len, &t.sink), 0);
+  dm_close (md);
+  cr_expect_str_eq (t.text, expected);
+}
+
+Test (snapshot, extents_are_those_of_where_the_data_is)
+{
+  static struct block_device_ops ops;
+  unsigned i;
+
+  snap_create ("s", "0 4096 snapshot m1 m2 P 2");
+  snap_create ("o", "0 4096 snapshot-origin m1");
+  snap_write ("s", 100, 4, 's');
+  ops = *snap.mem[0]->bdev.ops;
+  ops.extents = half_extents;
+  for (i = 0; i < 2; i++)
+    snap.mem[i]->bdev.ops = &ops;
+  /* The exception, at 4 of the COW device: a hole there. */
+  expect_extents ("s", 96, 16, "D4 Z4 D4 Z4");
+  snap_write ("s", 96, 2, 's');
+  /* At 8: data. */
+  expect_extents ("s", 97, 3, "D1 D2");
+  expect_extents ("o", 2, 8, "D2 Z4 D2");
+}
