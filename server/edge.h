@@ -122,6 +122,7 @@ struct loop_config {
   struct registry *registry;
   struct reload *reload;
   const char *control_path; /* absolute; NULL: no control socket */
+  const char *metrics_path; /* absolute: where counters go as text, or NULL */
   gid_t control_group;      /* who may read, or CONTROL_NO_GROUP; 0 is none */
 };
 

@@ -38,7 +38,8 @@ loop_mask_sighup (int how)
 void
 loop_end_if_idle (void)
 {
-  if (loop.stopping && !loop.reloading && control_is_idle ())
+  if (loop.stopping && !loop.reloading && control_is_idle () &&
+      textfile_is_idle ())
     ev_break (loop.ev, EVBREAK_ALL);
 }
 
@@ -98,6 +99,7 @@ loop_stop_here (struct loop_task *task)
   loop.stopping = true;
   reload_cancel (loop.config.reload);
   control_stop ();
+  textfile_stop (loop.ev);
   loop_end_if_idle ();
 }
 
@@ -133,6 +135,7 @@ static void
 loop_exit (void)
 {
   control_exit ();
+  textfile_exit ();
   loop_jobs_exit (loop.ev);
   ev_signal_stop (loop.ev, &loop.hangup);
   ev_loop_destroy (loop.ev);
@@ -154,6 +157,7 @@ loop_start (const struct loop_config *config, int listen_fd,
     return message_set (msg, ENOMEM, "cannot make an event loop");
   }
   loop_init ();
+  textfile_start (loop.ev, config->registry, config->metrics_path);
   err = -control_start (loop.ev, config, listen_fd, msg);
   if (err == 0)
     err = pthread_create (&loop.thread, NULL, loop_main, NULL);

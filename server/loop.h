@@ -97,6 +97,18 @@ void control_unlink (const char *path);
 unsigned control_max_connections (void);
 
 /* ------------------------------------------------------------------
+ * control-textfile.c: the metrics in a file (path NULL: none), written anew at
+ * once and from time to time, by a job.  Like control_*: start before the loop
+ * thread, stop and is_idle on it, exit after it, which removes the file: what
+ * is no more has no figures.
+ */
+void textfile_start (struct ev_loop *ev, struct registry *registry,
+                     const char *path);
+void textfile_stop (struct ev_loop *ev);
+bool textfile_is_idle (void);
+void textfile_exit (void);
+
+/* ------------------------------------------------------------------
  * control-access.c
  */
 

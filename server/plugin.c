@@ -27,6 +27,7 @@ struct door door;
 static struct {
   char *tables;     /* absolute; NULL: none */
   char *control;    /* absolute; NULL: the default, or none … */
+  char *metrics;    /* absolute; NULL: none */
   bool no_control;  /* … control= or control=none */
   gid_t control_group;
   enum { CHECK_NO, CHECK_YES, CHECK_DUMP } check;
@@ -159,6 +160,9 @@ door_config (const char *key, const char *value)
   }
   if (strcmp (key, "control-group") == 0)
     return door_set_group (value);
+  if (strcmp (key, "metrics") == 0)
+    return door_set_string (&config.metrics, key,
+                            nbdkit_absolute_path (value));
   if (strcmp (key, "export") == 0)
     return door_set_string (&door.only_export, key, strdup (value));
   if (strcmp (key, "check") == 0)
@@ -299,6 +303,7 @@ door_after_fork (void)
   struct loop_config loop = { .registry = door.registry,
                               .reload = door.reload,
                               .control_path = config.control,
+                              .metrics_path = config.metrics,
                               .control_group = config.control_group };
   struct message msg = { 0 };
   int r;
@@ -328,6 +333,7 @@ door_unload (void)
   log_set_sink (NULL);
   free (config.tables);
   free (config.control);
+  free (config.metrics);
   free (door.only_export);
 }
 
@@ -367,6 +373,7 @@ door_help_type (void *opaque, const char *name, const unsigned version[3],
   "                       for root /run/nbdm/control).\n"               \
   "control-group=<GROUP>  Its members may read on it, not change.\n"    \
   "export=<NAME>          Serve this device only.\n"                    \
+  "metrics=<FILE>         Write counters there for Prometheus.\n"        \
   "check=true|dump        Check the table files (and print them in\n"   \
   "                       normal form), then exit.\n"                   \
   "shutdown-timeout=<S>   Seconds that requests and clients get at\n"   \
