@@ -29,6 +29,7 @@ PYTHON
   chmod a-w "$meta" "$data"
   cp "$meta" "$tmp/meta-before"
   head -c 16M "$data" >"$tmp/data-before"
+  sync "$data"
   allocated=$(stat -c %b "$data")
   "$run" nbdm-inspect --json --data="$data" "$meta" >"$tmp/json"
   /usr/bin/python3 - "$tmp/json" >"$tmp/tables.yaml" <<'PYTHON'
