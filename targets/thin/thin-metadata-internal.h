@@ -69,7 +69,7 @@ struct thin_device {
 
 struct thin_metadata {
   struct block_manager *bm;
-  struct thin_meta_params params;
+  struct thin_meta_params params; /* block size known once open; constant */
 
   /* A field that is read by lookups is written under both gates, and read
    * under either.  Atomic ones are written under change and read by anyone.

@@ -80,16 +80,21 @@ space_reserve (block_t metadata_blocks)
   return metadata_blocks / 10 < 4096 ? metadata_blocks / 10 : 4096;
 }
 
+/* The sizes can change between the reads. */
 void
 thin_meta_usage (struct thin_metadata *md, struct thin_meta_usage *usage)
 {
-  block_t reserve, free = md->metadata_free;
+  block_t metadata_free = md->metadata_free, data_free = md->data_free;
+  block_t reserve;
 
   usage->metadata_blocks = md->metadata_blocks;
-  reserve = space_reserve (usage->metadata_blocks);
-  usage->metadata_free = free > reserve ? free - reserve : 0;
   usage->data_blocks = md->data_blocks;
-  usage->data_free = md->data_free;
+  reserve = space_reserve (usage->metadata_blocks);
+  metadata_free = metadata_free > reserve ? metadata_free - reserve : 0;
+  usage->metadata_free = metadata_free < usage->metadata_blocks
+    ? metadata_free : usage->metadata_blocks;
+  usage->data_free = data_free < usage->data_blocks
+    ? data_free : usage->data_blocks;
 }
 
 /* old: growth that is not yet committed counts. */

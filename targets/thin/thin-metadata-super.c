@@ -265,6 +265,8 @@ thin_super_load (struct thin_metadata *md, struct message *msg)
     r = super_check_block_size (md, &md->super, msg);
   if (r == 0 && md->params.metadata_snapshot)
     r = super_read_held (md, msg);
+  if (r == 0 && md->params.data_block_sectors == 0)
+    md->params.data_block_sectors = from_le32 (md->super.data_block_sectors);
   if (r == 0)
     r = super_open_maps (md, msg);
   if (r < 0)

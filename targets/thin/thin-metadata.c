@@ -261,7 +261,7 @@ thin_meta_map_is_damaged (struct thin_metadata *md)
 sector_t
 thin_meta_data_block_sectors (const struct thin_metadata *md)
 {
-  return from_le32 (md->super.data_block_sectors);
+  return md->params.data_block_sectors;
 }
 
 uint32_t

@@ -295,6 +295,7 @@ struct thin_meta_usage {
   block_t data_blocks, data_free;
 };
 
+/* Each number is of some moment of the call. */
 void thin_meta_usage (struct thin_metadata *md,
                       struct thin_meta_usage *usage);
 

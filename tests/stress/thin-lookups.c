@@ -60,6 +60,9 @@ reader (void *arg)
   while (!stop) {
     look_up (td, rand_r (&state) % NR_STEADY);
     thin_meta_usage (rig.md, &usage);
+    if (thin_meta_data_block_sectors (rig.md) != 128 ||
+        usage.data_free > usage.data_blocks)
+      check ("usage", -EILSEQ, 0);
     if (thin_dev_mapped_blocks (td) != NR_STEADY)
       check ("count", -EILSEQ, 0);
   }
