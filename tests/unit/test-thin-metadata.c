@@ -4,6 +4,8 @@
 #include <criterion/criterion.h>
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -221,6 +223,38 @@ Test (thin_metadata, a_commit_flushes_data_before_it_writes_anything)
   cr_assert_eq (nr_writes (), before);
   cr_assert (thin_meta_is_broken (rig.md));
   cr_assert_eq (thin_meta_create_thin (rig.md, 5), -EIO);
+}
+
+static void *
+commit_thread (void *arg)
+{
+  return (void *) (intptr_t) thin_meta_commit (rig.md);
+}
+
+Test (thin_metadata, lookups_go_on_beside_a_commit)
+{
+  struct thin_device *td;
+  struct thin_mapping m;
+  struct thin_range run;
+  pthread_t thread;
+  void *result;
+
+  rig_format (&rig, 100);
+  cr_assert_eq (thin_meta_create_thin (rig.md, 3), 0);
+  cr_assert_eq (rig_provision (&rig, 3, 17), 0);
+  cr_assert_eq (thin_dev_open (rig.md, 3, &td), 0);
+  rig.dev->stalled = true;
+  cr_assert_eq (pthread_create (&thread, NULL, commit_thread, NULL), 0);
+  while (rig.dev->waiting == 0)
+    sched_yield ();
+  cr_assert_eq (thin_dev_find (td, 17, &m), 0);
+  cr_assert_eq (thin_dev_find_range (td, 0, 100, &run), 0);
+  cr_assert (thin_dev_changed (td), "it is not on disk yet");
+  rig.dev->stalled = false;
+  cr_assert_eq (pthread_join (thread, &result), 0);
+  cr_assert_null (result);
+  cr_assert_not (thin_dev_changed (td));
+  thin_dev_close (td);
 }
 
 /* The superblock is written only when all before it is flushed, and flushed
