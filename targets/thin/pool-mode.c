@@ -44,19 +44,36 @@ pool_event (struct pool *pool)
   pool_unpin (pool);
 }
 
-void
-pool_log (struct pool *pool, const char *fmt, ...)
+static void
+pool_log_text (struct pool *pool, void (*log) (const char *fmt, ...),
+               const char *fmt, va_list ap)
 {
   struct dm_target *ti = pool_pin (pool);
   char name[128], text[256];
+
+  vsnprintf (text, sizeof text, fmt, ap);
+  log ("thin-pool: %s: %s", ti ? dm_target_md_name (ti, name) : "", text);
+  pool_unpin (pool);
+}
+
+void
+pool_log (struct pool *pool, const char *fmt, ...)
+{
   va_list ap;
 
   va_start (ap, fmt);
-  vsnprintf (text, sizeof text, fmt, ap);
+  pool_log_text (pool, log_info, fmt, ap);
   va_end (ap);
-  log_info ("thin-pool: %s: %s", ti ? dm_target_md_name (ti, name) : "",
-            text);
-  pool_unpin (pool);
+}
+
+void
+pool_complain (struct pool *pool, const char *fmt, ...)
+{
+  va_list ap;
+
+  va_start (ap, fmt);
+  pool_log_text (pool, log_error, fmt, ap);
+  va_end (ap);
 }
 
 /* ------------------------------------------------------------------
@@ -134,7 +151,7 @@ pool_allowed_mode (struct pool *pool, enum pool_mode mode)
   if (old == POOL_FAIL)
     return POOL_FAIL;
   if (mode == POOL_WRITE && pool_needs_check (pool)) {
-    pool_log (pool, "unable to switch pool to write mode until repaired");
+    pool_complain (pool, "unable to switch pool to write mode until repaired");
     mode = old != POOL_WRITE ? old : POOL_READ_ONLY;
   }
   if (mode != POOL_FAIL &&
@@ -168,15 +185,15 @@ pool_set_mode_locked (struct pool *pool, enum pool_mode mode)
 static void
 pool_roll_back (struct pool *pool)
 {
-  pool_log (pool, "aborting current metadata transaction");
+  pool_complain (pool, "aborting current metadata transaction");
   if (thin_meta_abort (pool->meta) < 0) {
-    pool_log (pool, "failed to abort metadata transaction");
+    pool_complain (pool, "failed to abort metadata transaction");
     pool_set_mode_locked (pool, POOL_FAIL);
   }
   pool_forget_mappings (pool);
   pool->dropper = POOL_DROPPED_NONE;
   if (pool->mode != POOL_FAIL && thin_meta_set_needs_check (pool->meta) < 0) {
-    pool_log (pool, "failed to set 'needs_check' flag in metadata");
+    pool_complain (pool, "failed to set 'needs_check' flag in metadata");
     pool->check_pending = true;
   }
   pool_set_mode_locked (pool, POOL_READ_ONLY);
@@ -202,7 +219,8 @@ pool_failed_locked (struct pool *pool, const char *what, int r)
 {
   if (pool->mode == POOL_FAIL || !thin_meta_is_broken (pool->meta))
     return; /* it failed for another thread, too, and that has been here */
-  pool_log (pool, "metadata operation '%s' failed: %s", what, strerror (-r));
+  pool_complain (pool, "metadata operation '%s' failed: %s", what,
+                 strerror (-r));
   door_close (&pool->changers);
   pool_roll_back (pool);
   door_open (&pool->changers);
@@ -224,7 +242,7 @@ pool_check_space (struct pool *pool)
 
   thin_meta_usage (pool->meta, &usage);
   if (usage.metadata_free == 0) {
-    pool_log (pool, "no free metadata blocks");
+    pool_complain (pool, "no free metadata blocks");
     pool_set_mode_locked (pool, POOL_OUT_OF_METADATA_SPACE);
   }
   if (pool->mode == POOL_OUT_OF_DATA_SPACE && usage.data_free > 0)

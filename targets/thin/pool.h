@@ -177,8 +177,10 @@ void pool_forget_mappings (struct pool *pool);
  * pool-mode.c: modes, failures, space.  Those called _locked want the gate.
  */
 
-/* Tell the log, or raise an event of the pool device, if it is bound. */
+/* Tell the log, also as an error, or raise an event of the pool device. */
 void pool_log (struct pool *pool, const char *fmt, ...)
+  __attribute__ ((format (printf, 2, 3)));
+void pool_complain (struct pool *pool, const char *fmt, ...)
   __attribute__ ((format (printf, 2, 3)));
 void pool_event (struct pool *pool);
 
