@@ -11,15 +11,11 @@
  * Birth and death.
  */
 
-static int
-thin_parse_id (struct dm_target *ti, const char *word)
+int
+thin_parse_id (struct dm_target *ti, const char *word, uint32_t *id)
 {
-  struct thin *tc = ti->private;
-  uint32_t id;
-
-  if (args_parse_strict_u32 (word, &id) < 0 || id > THIN_MAX_ID)
+  if (args_parse_strict_u32 (word, id) < 0 || *id > THIN_MAX_ID)
     return dm_target_error (ti, EINVAL, "Invalid device id: '%s'", word);
-  tc->id = id;
   return 0;
 }
 
@@ -32,6 +28,15 @@ thin_get_device (struct dm_target *ti, const char *word, bool writable,
   if (r < 0)
     message_prefix (ti->message, "%s: ", error);
   return r;
+}
+
+int
+thin_get_pool_device (struct dm_target *ti, const char *word)
+{
+  struct thin *tc = ti->private;
+
+  return thin_get_device (ti, word, !dm_target_readonly (ti), &tc->pool_dev,
+                          "Error opening pool device");
 }
 
 /* In the kernel's order (Linux 6.1). */
@@ -53,13 +58,12 @@ thin_parse (struct dm_target *ti, struct args *args)
     r = thin_get_device (ti, origin, false, &tc->origin_dev,
                          "Error opening origin device");
   if (r == 0)
-    r = thin_get_device (ti, args->argv[0], !dm_target_readonly (ti),
-                         &tc->pool_dev, "Error opening pool device");
-  return r == 0 ? thin_parse_id (ti, args->argv[1]) : r;
+    r = thin_get_pool_device (ti, args->argv[0]);
+  return r == 0 ? thin_parse_id (ti, args->argv[1], &tc->id) : r;
 }
 
 /* A mapped device is the only kind without a fixed name. */
-static int
+int
 thin_find_pool (struct dm_target *ti)
 {
   struct thin *tc = ti->private;
@@ -74,27 +78,21 @@ thin_find_pool (struct dm_target *ti)
   return 0;
 }
 
-static int
-thin_open (struct thin *tc, struct message *msg)
-{
-  int r = pool_thin_open (tc->pool, tc->id, &tc->shared);
-
-  return r == 0 ? 0 : message_set (msg, -r, "Couldn't open thin internal "
-                                   "device %u: %s", tc->id, strerror (-r));
-}
-
-static int
-thin_open_checked (struct dm_target *ti)
+int
+thin_open (struct dm_target *ti, uint32_t id, struct pool_thin **thin)
 {
   struct thin *tc = ti->private;
   int r;
 
+  if (dm_target_is_check (ti))
+    return 0; /* a pool that is only checked has no metadata */
   if (tc->pool->mode == POOL_FAIL)
     return dm_target_error (ti, EINVAL, "Couldn't open thin device, Pool is "
                             "in fail mode");
-  r = thin_open (tc, ti->message);
+  r = pool_thin_open (tc->pool, id, thin);
   if (r < 0)
-    return r;
+    return dm_target_error (ti, -r, "Couldn't open thin internal device %u: "
+                            "%s", id, strerror (-r));
   if (pool_is_suspended (tc->pool))
     return dm_target_error (ti, EINVAL, "Unable to activate thin device while "
                             "pool is suspended");
@@ -109,9 +107,8 @@ thin_ctr (struct dm_target *ti, struct args *args)
 
   if (r == 0)
     r = thin_find_pool (ti);
-  /* A pool that is only checked has no metadata. */
-  if (r == 0 && !dm_target_is_check (ti))
-    r = thin_open_checked (ti);
+  if (r == 0)
+    r = thin_open (ti, tc->id, &tc->shared);
   if (r < 0)
     return r;
   ti->num_flush_bios = 1;
@@ -125,7 +122,7 @@ thin_ctr (struct dm_target *ti, struct args *args)
   return 0;
 }
 
-static void
+void
 thin_dtr (struct dm_target *ti)
 {
   struct thin *tc = ti->private;
@@ -150,7 +147,7 @@ thin_preresume (struct dm_target *ti, struct message *msg)
   return 0;
 }
 
-static void
+void
 thin_resume (struct dm_target *ti)
 {
   struct thin *tc = ti->private;
@@ -161,7 +158,7 @@ thin_resume (struct dm_target *ti)
 /* Requests that wait for the pool are pushed back if that can be, else they
  * are waited for, unless the server ends (Linux 6.1, but for the latter).
  */
-static void
+void
 thin_presuspend (struct dm_target *ti)
 {
   struct thin *tc = ti->private;
@@ -179,7 +176,7 @@ thin_presuspend (struct dm_target *ti)
  */
 
 /* A request that needs room waits outside the door, and begins anew. */
-static int
+int
 thin_map (struct dm_target *ti, struct bio *bio)
 {
   struct thin *tc = ti->private;
@@ -253,7 +250,7 @@ thin_status (struct dm_target *ti, enum dm_status_type type, unsigned flags,
     thin_status_info (tc, out);
 }
 
-static int
+int
 thin_iterate_devices (struct dm_target *ti, dm_iterate_fn fn, void *data)
 {
   const struct thin *tc = ti->private;

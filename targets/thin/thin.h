@@ -10,12 +10,28 @@ struct thin {
   struct dm_dev *pool_dev, *origin_dev; /* the latter or NULL */
   uint32_t id;
   struct pool *pool;
-  struct pool_thin *shared; /* NULL until it is opened */
+  struct pool_thin *shared; /* NULL if the constructor failed */
   sector_t origin_size;     /* of origin_dev, as it was at the resume */
 
   /* What waits for the pool is to be pushed back. */
   atomic_bool leaving;
 };
+
+/* thin.c: what types with a struct thin at the head of their private data
+ * share.  Functions that take ti are, or are part of, those of target_type.
+ */
+int thin_get_pool_device (struct dm_target *ti, const char *word);
+int thin_parse_id (struct dm_target *ti, const char *word, uint32_t *id);
+int thin_find_pool (struct dm_target *ti);
+
+/* In a check *thin stays NULL. */
+int thin_open (struct dm_target *ti, uint32_t id, struct pool_thin **thin);
+
+void thin_dtr (struct dm_target *ti);
+int thin_map (struct dm_target *ti, struct bio *bio);
+void thin_presuspend (struct dm_target *ti);
+void thin_resume (struct dm_target *ti);
+int thin_iterate_devices (struct dm_target *ti, dm_iterate_fn fn, void *data);
 
 /* In all that follows the caller is inside the door of tc->shared.  Offsets
  * are sectors of the target.  0, -errno, or POOL_WAIT: there is no room, what

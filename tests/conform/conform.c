@@ -43,11 +43,13 @@ all_types (void)
 static void
 create_pool (void)
 {
-  char message[] = "create_thin 0", *reply;
+  char messages[2][16] = { "create_thin 0", "create_thin 1" }, *reply;
+  unsigned i;
 
   dmtest_create (&t, POOL_NAME, "0 65536 thin-pool m2 m1 128 0");
-  cr_assert_eq (dm_device_message (t.reg, DM_REF_NAME (POOL_NAME), 0, message,
-                                   &reply, NULL, &t.msg), 0);
+  for (i = 0; i < 2; i++)
+    cr_assert_eq (dm_device_message (t.reg, DM_REF_NAME (POOL_NAME), 0,
+                                     messages[i], &reply, NULL, &t.msg), 0);
   conform_seen.ctrs = 0; /* only the example's count */
 }
 
@@ -78,7 +80,8 @@ hide_lower (unsigned n, bool hide)
                                                                         \
     dmtest_init (&t, MEM_SECTORS);                                      \
     len = type->example_len ? type->example_len : 2048;                 \
-    on_pool = strcmp (type->name, "thin") == 0;                         \
+    on_pool = strcmp (type->name, "thin") == 0 ||                       \
+      strcmp (type->name, "thin-delta") == 0;                           \
     if (on_pool)                                                        \
       create_pool ();                                                   \
     ask_##question (type);                                              \
