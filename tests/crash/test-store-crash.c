@@ -297,7 +297,7 @@ Test (store_crash, invalidation)
   at = crashdev_position (&crash);
   store_rig_close (&rig);
   for (n = at; n <= crash.log.len; n++)
-    for (k = 0; k < SUBSETS; k++) {
+    for (k = 0; k < 8 * SUBSETS; k++) {
       struct cow_header header;
       struct cow_disk_header disk;
 
