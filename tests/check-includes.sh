@@ -22,6 +22,8 @@ server/loop*                common/.*|server/(dm-interface|edge|loop|control.*).
 server/control*             common/.*|server/(dm-interface|edge|loop|control.*).h
 server/reload*              common/.*|server/(dm-interface|edge|reload.*).h|config/.*
 server/plugin*              common/.*|server/(dm-interface|edge|plugin).h|config/.*
+targets/snapshot/exception-table* common/.*|targets/snapshot/(chunk|exception-table).h
+targets/snapshot/@(cow|exception|store)-* common/.*|targets/snapshot/(chunk|cow-.*|exception-.*|store-.*).h
 targets/*                   common/.*|pdata/.*|targets/.*|server/(device-mapper|dm-io|dm-kcopyd).h
 config/*                    (common|config)/.*
 clients/inspect-cow*        (common|clients)/.*|targets/snapshot/cow-(format|io).h

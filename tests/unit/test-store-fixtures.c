@@ -11,6 +11,7 @@
 #include "targets/snapshot/exception-store.h"
 #include "tests/lib/image.h"
 #include "tests/lib/snapshot-images.h"
+#include "tests/lib/store-rig.h"
 
 /* A store of recorded devices. */
 struct open_image {
@@ -111,6 +112,69 @@ Test (store_fixtures, all_of_them)
                   o.image->cow, o.cow->counts[BIO_WRITE]);
     image_close (&o);
   }
+}
+
+/* Make the same exceptions in the same order.  False if the store is one that
+ * was not written so.
+ */
+static bool
+write_again (const struct open_image *o, struct store_rig *rig)
+{
+  uint32_t cs = o->image->chunk_sectors;
+  struct exception e;
+  uint64_t i;
+
+  for (i = 0; i < o->image->exceptions; i++) {
+    e = store_rig_entry (o->cow->data, cs, i);
+    if (e.new_chunk != cow_identity_chunk (cs, i))
+      return false;
+    cr_assert_eq (store_rig_add (rig, e.old_chunk, 1), 0);
+  }
+  return true;
+}
+
+static void
+expect_same_chunk (const struct open_image *o, const struct memdev *m,
+                   chunk_t chunk)
+{
+  uint64_t bytes = sectors_to_bytes (o->image->chunk_sectors);
+
+  cr_expect_eq (memcmp (o->cow->data + chunk * bytes,
+                        m->data + chunk * bytes, bytes), 0,
+                "%s: chunk %d", o->image->cow, (int) chunk);
+}
+
+/* Byte for byte, header and areas. */
+Test (store_fixtures, we_write_what_the_kernel_wrote)
+{
+  unsigned compared = 0, a;
+  struct store_rig rig;
+  struct open_image o;
+  struct memdev *m;
+  char words[16];
+  size_t i;
+
+  for (i = 0; i < nr_snapshot_images; i++) {
+    if (snapshot_images[i].view == NULL || strstr (snapshot_images[i].cow,
+                                                   "g5"))
+      continue;
+    image_open (&o, &snapshot_images[i]);
+    m = memdev_new ("again", bdev_size (&o.cow->bdev));
+    snprintf (words, sizeof words, "P %u", o.image->chunk_sectors);
+    cr_assert_eq (store_rig_open (&rig, &m->bdev, words), 0);
+    if (write_again (&o, &rig)) {
+      expect_same_chunk (&o, m, 0);
+      for (a = 0; a <= o.image->exceptions /
+             cow_entries_per_area (o.image->chunk_sectors); a++)
+        expect_same_chunk (&o, m,
+                           cow_area_chunk (o.image->chunk_sectors, a));
+      compared++;
+    }
+    store_rig_close (&rig);
+    memdev_free (m);
+    image_close (&o);
+  }
+  cr_expect_geq (compared, 12);
 }
 
 static void
