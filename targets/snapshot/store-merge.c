@@ -64,8 +64,6 @@ merge_forget (struct persistent *s, uint64_t first)
   ACQUIRE_LATCH_FOR_SCOPE (&s->latch);
 
   s->nr_entries = s->next_entry = first;
-  if (first <= s->stale_from)
-    s->stale = false;
   if (first == 0)
     s->in_order = true;
   if (s->in_order)

@@ -140,6 +140,21 @@ Test (store_merge, exceptions_go_on_where_it_stopped)
   open_store ("P 1");
 }
 
+/* What lay behind the end when the store was loaded lies behind the new end,
+ * too, and further off.
+ */
+Test (store_merge, what_was_behind_the_end_stays_dead)
+{
+  store_rig_format (cow->data, 8, 100);
+  store_rig_set_entry (cow->data, 8, 224, (struct exception) { 7, 240 });
+  open_store ("P 8");
+  expect_runs (1, "100>2+100 ");
+  cr_expect_eq (store_merge_clear (rig.store, 10), 0);
+  add (1000, 134); /* up to the sector that it is in */
+  cr_assert_eq (store_rig_reopen (&rig), 0);
+  cr_expect_eq (store_rig_count (&rig), 224);
+}
+
 Test (store_merge, space_of_a_disordered_store_is_free_at_the_end)
 {
   struct prepared p = { .old_chunk = 1 };
