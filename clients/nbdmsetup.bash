@@ -20,7 +20,7 @@ _nbdmsetup ()
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
   local verbs='create remove remove_all suspend resume load clear reload
     wipe_table rename message ls info deps status table measure wait mknodes
-    target-version targets version setgeometry dump extents stat metrics help'
+    target-version targets version setgeometry dump snapshot extents stat metrics help'
   local options='--control --help --version --verbose'
   local control=() verb='' i words=''
 
@@ -41,6 +41,7 @@ _nbdmsetup ()
     clear) options='--select' ;;
     suspend | resume) options='--noflush --nolockfs --group --select' ;;
     wipe_table) options='--noflush --nolockfs --select' ;;
+    snapshot) options='--cow --size --remove --merge' ;;
     rename) options='--setuuid' ;;
     ls) options='--target --exec --tree --select --json -o' ;;
     info) options='--columns --options --noheadings --separator

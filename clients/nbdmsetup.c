@@ -59,6 +59,9 @@ static const struct verb {
   { "setgeometry", "DEVICE CYLINDERS HEADS SECTORS START", 5, 5,
     cmd_setgeometry },
   { "dump", "", 0, 0, cmd_dump },
+  { "snapshot", "DEVICE NAME [--cow FILE] [--size SIZE]", 2, 2,
+    cmd_snapshot },
+  { "snapshot", "--remove | --merge DEVICE NAME", 2, 2, cmd_snapshot },
   { "extents", "DEVICE...", 0, -1, cmd_extents },
   { "stat", "[-o FIELDS] [-O FIELDS] [--interval SECONDS] [--count N]\n"
     "             [DEVICE...]", 0, -1, cmd_stat },

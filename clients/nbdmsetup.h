@@ -30,7 +30,7 @@ struct options {
   /* Flags are int because getopt_long writes them. */
   int help, version, status;
   int notable, force, retry, columns, noheadings, nameprefixes, unquoted;
-  int setuuid, deferred;
+  int setuuid, deferred, remove, merge;
   int concise, group, json, rows, showkeys, tree, unbuffered;
   int readonly, noflush, nolockfs, inactive; /* see flags */
   int addnodeonresume, addnodeoncreate;
@@ -38,6 +38,7 @@ struct options {
   int verbose;
 
   const char *control, *table, *target, *uuid, *separator;
+  const char *cow, *size;    /* of a new snapshot */
   const char *exec;          /* the command of ls and table */
   const char *fields, *sort; /* -o and -O, as given */
   const char *select;        /* -S */
@@ -292,6 +293,7 @@ int cmd_version (struct session *s);
 int cmd_info (struct session *s);
 
 int cmd_dump (struct session *s);
+int cmd_snapshot (struct session *s);
 int cmd_extents (struct session *s);
 int cmd_metrics (struct session *s);
 int cmd_stat (struct session *s);

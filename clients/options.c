@@ -14,10 +14,12 @@ enum {
   OPT_CONTROL = 256,
   OPT_TABLE,
   OPT_TARGET,
+  OPT_COW,
   OPT_EXEC,
   OPT_INTERVAL,
   OPT_COUNT,
   OPT_SEPARATOR,
+  OPT_SIZE,
   OPT_MANGLENAME,
   OPT_IGNORED, /* the argument, too */
 };
@@ -41,10 +43,12 @@ options_take (struct options *o, struct numbers *numbers, int c)
   case OPT_CONTROL: o->control = optarg; break;
   case OPT_TABLE: o->table = optarg; break;
   case OPT_TARGET: o->target = optarg; break;
+  case OPT_COW: o->cow = optarg; break;
   case OPT_EXEC: o->exec = optarg; break;
   case OPT_INTERVAL: numbers->interval = optarg; break;
   case OPT_COUNT: numbers->count = optarg; break;
   case OPT_SEPARATOR: o->separator = optarg; break;
+  case OPT_SIZE: o->size = optarg; break;
   case 'c': case 'C': o->columns = 1; break;
   case 'f': o->force = 1; break;
   case 'h': o->help = 1; break;
@@ -167,6 +171,7 @@ options_parse (int argc, char **argv, struct options *o)
     { "concise", no_argument, &o->concise, 1 },
     { "control", required_argument, NULL, OPT_CONTROL },
     { "count", required_argument, NULL, OPT_COUNT },
+    { "cow", required_argument, NULL, OPT_COW },
     { "deferred", no_argument, &o->deferred, 1 },
     { "exec", required_argument, NULL, OPT_EXEC },
     { "force", no_argument, NULL, 'f' },
@@ -178,6 +183,7 @@ options_parse (int argc, char **argv, struct options *o)
     { "json", no_argument, &o->json, 1 },
     { "major", required_argument, NULL, 'j' },
     { "manglename", required_argument, NULL, OPT_MANGLENAME },
+    { "merge", no_argument, &o->merge, 1 },
     { "minor", required_argument, NULL, 'm' },
     { "mode", required_argument, NULL, OPT_IGNORED },
     { "nameprefixes", no_argument, &o->nameprefixes, 1 },
@@ -191,12 +197,14 @@ options_parse (int argc, char **argv, struct options *o)
     { "options", required_argument, NULL, 'o' },
     { "readahead", required_argument, NULL, OPT_IGNORED },
     { "readonly", no_argument, NULL, 'r' },
+    { "remove", no_argument, &o->remove, 1 },
     { "retry", no_argument, &o->retry, 1 },
     { "rows", no_argument, &o->rows, 1 },
     { "select", required_argument, NULL, 'S' },
     { "separator", required_argument, NULL, OPT_SEPARATOR },
     { "setuuid", no_argument, &o->setuuid, 1 },
     { "showkeys", no_argument, &o->showkeys, 1 },
+    { "size", required_argument, NULL, OPT_SIZE },
     { "sort", required_argument, NULL, 'O' },
     { "status", no_argument, &o->status, 1 },
     { "table", required_argument, NULL, OPT_TABLE },
