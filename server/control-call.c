@@ -41,7 +41,7 @@ control_run_text (struct connection *conn, char **text, size_t *length)
 
   switch (conn->call.command) {
   case NBDM_RELOAD:
-    r = reload_run (reload, text, msg);
+    r = loop_reload (text, msg);
     break;
   case NBDM_RELOAD_STATUS:
     r = reload_status (reload, text, msg);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/notify.h"
 
 static struct {
   bool started;
@@ -47,11 +48,25 @@ loop_end_if_idle (void)
  * SIGHUP.
  */
 
+int
+loop_reload (char **report, struct message *msg)
+{
+  struct message own = { "" };
+  int r;
+
+  notify_reloading ();
+  r = reload_run (loop.config.reload, report, &own);
+  notify_send ("READY=1\nSTATUS=The last reload %s%s\n",
+               r < 0 ? "failed, nothing changed: " : "went well",
+               r < 0 ? own.text : "");
+  return r < 0 ? message_set (msg, -r, "%s", own.text) : 0;
+}
+
 /* It logs what comes of it by itself. */
 static void
 loop_reload_run (struct loop_job *job)
 {
-  reload_run (loop.config.reload, NULL, NULL);
+  loop_reload (NULL, NULL);
 }
 
 /* However many signals come during a reload, one more sees all that they could

@@ -125,6 +125,11 @@ bool control_only_reads (uint32_t command);
  * loop.c
  */
 
+/* reload_run of the loop's configuration, of which the service manager is told.
+ * On a verb thread.
+ */
+int loop_reload (char **report, struct message *msg);
+
 /* On the loop thread: leave the loop if it is to stop and all has ended. */
 void loop_end_if_idle (void);
 

@@ -14,6 +14,7 @@
 
 #include "common/lock.h"
 #include "common/log.h"
+#include "common/notify.h"
 
 /* For replies to requests that have just been woken. */
 #define STOP_GRACE_NS 100000000u
@@ -72,6 +73,7 @@ stop_watch (void *arg)
   bool orderly;
 
   stop_await_quit ();
+  notify_send ("STOPPING=1\n");
   deadline = monotonic_ns () + stop.timeout_s * UINT64_C (1000000000);
   orderly = registry_shutdown (door.registry, deadline);
 

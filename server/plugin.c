@@ -18,6 +18,7 @@
 #include <nbdkit-plugin.h>
 
 #include "common/log.h"
+#include "common/notify.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
@@ -313,7 +314,10 @@ door_after_fork (void)
   r = loop_start (&loop, control_fd, &msg);
   if (r == 0)
     r = stop_watch_start (config.shutdown_timeout);
-  return r < 0 ? door_fail (r, &msg) : 0;
+  if (r < 0)
+    return door_fail (r, &msg);
+  notify_send ("READY=1\nSTATUS=Serving\n");
+  return 0;
 }
 
 static void

@@ -128,6 +128,17 @@ fuzz_receive (int fd)
   return n > 0 || (n < 0 && errno == EAGAIN);
 }
 
+static void
+fuzz_poll (struct pollfd *p)
+{
+  int n;
+
+  do /* fuzzers have alarms */
+    n = poll (p, 1, HANG_MS);
+  while (n < 0 && errno == EINTR);
+  fuzz_must (n > 0, "the server hangs");
+}
+
 /* Whole frames first: what it waits for is broken off when the client hangs up,
  * so that this takes no time to speak of.
  */
@@ -139,7 +150,7 @@ fuzz_talk (int fd, const uint8_t *data, size_t size)
 
   do {
     p.events = POLLIN | (sent < size ? POLLOUT : 0);
-    fuzz_must (poll (&p, 1, HANG_MS) > 0, "the server hangs");
+    fuzz_poll (&p);
     if (sent < size && (p.revents & POLLOUT))
       sent += fuzz_send (fd, data + sent, size - sent);
   } while (!(p.revents & (POLLIN | POLLHUP)) || fuzz_receive (fd));
