@@ -204,6 +204,20 @@ struct watch {
   struct nbd_handle *nbd;  /* only its socket is used, by the kernel */
 };
 
+static void
+watch_resize (struct watch *w, const struct nbd_device *device)
+{
+  int r = nbd_netlink_resize (&w->link, device);
+
+  if (r < 0)
+    tell (LOG_ERR, "cannot give nbd%u its new size: %s", device->index,
+          strerror (-r));
+  else
+    tell (LOG_INFO, "nbd%u now has %llu bytes", device->index,
+          (unsigned long long) device->size_bytes);
+  w->device = *device; /* not again */
+}
+
 /* Put another connection in the place of one that is lost.  1: done, 0: not
  * yet, -errno: the device has been detached.
  */
@@ -217,17 +231,15 @@ watch_reconnect (struct watch *w)
 
   if (nbd == NULL)
     return 0;
-  r = nbd_netlink_reconnect (&w->link, &device, nbd_aio_get_fd (nbd));
+  r = nbd_netlink_reconnect (&w->link, device.index, nbd_aio_get_fd (nbd));
   if (r < 0) {
     nbd_close (nbd);
     return r == -ENOSPC ? 0 : r;
   }
-  if (device.size_bytes != w->device.size_bytes)
-    tell (LOG_INFO, "nbd%u now has %llu bytes", device.index,
-          (unsigned long long) device.size_bytes);
   nbd_close (w->nbd);
   w->nbd = nbd;
-  w->device = device;
+  if (device.size_bytes != w->device.size_bytes)
+    watch_resize (w, &device);
   return 1;
 }
 

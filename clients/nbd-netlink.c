@@ -215,8 +215,18 @@ nbd_netlink_connect (struct nbd_netlink *link, struct nbd_device *device,
 }
 
 int
-nbd_netlink_reconnect (struct nbd_netlink *link,
-                       const struct nbd_device *device, int sock)
+nbd_netlink_reconnect (struct nbd_netlink *link, uint32_t index, int sock)
+{
+  struct message request;
+
+  message_init (&request, link->family, NBD_CMD_RECONFIGURE);
+  message_add_u32 (&request, NBD_ATTR_INDEX, index);
+  message_add_socket (&request, sock);
+  return netlink_call (link, &request, NULL);
+}
+
+int
+nbd_netlink_resize (struct nbd_netlink *link, const struct nbd_device *device)
 {
   struct message request;
 
@@ -224,7 +234,6 @@ nbd_netlink_reconnect (struct nbd_netlink *link,
   message_add_u32 (&request, NBD_ATTR_INDEX, device->index);
   message_add_u64 (&request, NBD_ATTR_SIZE_BYTES, device->size_bytes);
   message_add_u64 (&request, NBD_ATTR_BLOCK_SIZE_BYTES, device->block_bytes);
-  message_add_socket (&request, sock);
   return netlink_call (link, &request, NULL);
 }
 

@@ -37,9 +37,16 @@ struct nbd_device {
 int nbd_netlink_connect (struct nbd_netlink *link, struct nbd_device *device,
                          int sock, unsigned dead_seconds);
 
-/* Give a device whose connection is lost another one, and its size. */
-int nbd_netlink_reconnect (struct nbd_netlink *link,
-                           const struct nbd_device *device, int sock);
+/* Give a device whose connection is lost another one.  -ENOSPC: the kernel has
+ * not noticed its loss.
+ */
+int nbd_netlink_reconnect (struct nbd_netlink *link, uint32_t index, int sock);
+
+/* Tell the kernel the size and the block size.  It (Linux 6.12) first waits
+ * until no request is under way, so there must be a connection that works.
+ */
+int nbd_netlink_resize (struct nbd_netlink *link,
+                        const struct nbd_device *device);
 
 int nbd_netlink_disconnect (struct nbd_netlink *link, uint32_t index);
 
