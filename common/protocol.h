@@ -8,6 +8,11 @@
 
 #include <linux/dm-ioctl.h>
 
+/* The version of the kernel's interface that the server speaks, whatever the
+ * header it is built with says: Linux 6.1's.
+ */
+#define DM_INTERFACE_VERSION { 4, 47, 0 }
+
 /* Mapped devices are DM_BLOCK_MAJOR:minor.  No driver of Linux has this major,
  * so that no program takes another's device for one of ours (numbers up to 511
  * are given out).

@@ -9,8 +9,7 @@
 #include "server/dm-ioctl-commands.h"
 #include "server/dm-ioctl-pack.h"
 
-/* What we are, whatever the header we are built with says. */
-static const uint32_t ioctl_version[3] = { 4, 47, 0 };
+static const uint32_t ioctl_version[3] = DM_INTERFACE_VERSION;
 
 /* Flags that only a reply has. */
 #define IOCTL_REPLY_FLAGS \

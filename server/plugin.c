@@ -356,8 +356,10 @@ door_dump_type (void *opaque, const char *name, const unsigned version[3],
 static void
 door_dump_plugin (void)
 {
-  printf ("dm_interface_version=%d.%d.%d\n", DM_VERSION_MAJOR,
-          DM_VERSION_MINOR, DM_VERSION_PATCHLEVEL);
+  static const unsigned version[3] = DM_INTERFACE_VERSION;
+
+  printf ("dm_interface_version=%u.%u.%u\n", version[0], version[1],
+          version[2]);
   dm_list_types (door_dump_type, NULL);
   printf ("dm_libnbd_version=%s\n", bdev_nbd_library_version ());
 }

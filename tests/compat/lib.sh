@@ -38,6 +38,12 @@ skip_without ()
     done
 }
 
+# The recordings are of this version; others have their own words.
+has_recorded_dmsetup ()
+{
+    PATH=$PATH:/usr/sbin dmsetup --version 2>/dev/null | grep -q ' 1\.02\.185 '
+}
+
 # wait_until SECONDS COMMAND...: until it succeeds.
 wait_until ()
 {

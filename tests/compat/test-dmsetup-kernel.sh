@@ -6,6 +6,7 @@
 set -eu
 . "$(dirname "$0")/lib.sh"
 skip_without dmsetup
+has_recorded_dmsetup || { echo "$0: skipped: another dmsetup"; exit 77; }
 
 lists=("${command_lists[@]}" dmsetup-more-commands events-commands
        stats-commands thin-commands)
