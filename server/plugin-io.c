@@ -4,6 +4,7 @@
 #include "server/plugin.h"
 
 #include <errno.h>
+#include <stdbool.h>
 
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
@@ -39,12 +40,25 @@ io_nbd_errno (int err)
   }
 }
 
+/* The server ends.  A client that loses its connection can come back and send
+ * again what has not been answered; one that is told of an error cannot.
+ */
+static void
+io_disconnect (void)
+{
+#if HAVE_DECL_NBDKIT_DISCONNECT
+  nbdkit_disconnect (true);
+#endif
+}
+
 /* r: 0 or -errno.  What the callback returns to nbdkit. */
 static inline int
 io_result (int r)
 {
   if (r == 0)
     return 0;
+  if (r == -ESHUTDOWN)
+    io_disconnect ();
   nbdkit_set_error (io_nbd_errno (-r));
   return -1;
 }
