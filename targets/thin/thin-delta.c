@@ -91,51 +91,34 @@ delta_map (struct dm_target *ti, struct bio *bio)
  * Extents.
  */
 
-/* Where a thin has the block, and up to where it goes on like that. */
-struct delta_side {
-  bool mapped;
-  block_t data_block, until;
-};
-
-static int
-delta_look (struct pool_thin *thin, block_t block, block_t end,
-            struct delta_side *side)
-{
-  struct thin_range range;
-  int r = thin_dev_find_range (thin->td, block, end, &range);
-
-  *side = (struct delta_side) { .until = end };
-  if (r == -ENODATA)
-    return 0;
-  if (r == 0) {
-    side->mapped = range.begin == block;
-    side->data_block = range.data_begin;
-    side->until = side->mapped ? range.end : range.begin;
-  }
-  return r;
-}
-
+/* Up to the end of the next difference, or of all.  Changed is data, whatever
+ * it reads as; unchanged is a hole that may read as anything.
+ */
 static int
 delta_step (struct thin_delta *d, sector_t *offset, sector_t end,
             struct extent_sink *sink)
 {
-  sector_t block_sectors = d->thin.pool->block_sectors, stop;
-  block_t block = *offset / block_sectors;
-  block_t end_block = (end - 1) / block_sectors + 1;
-  struct delta_side now, base;
-  bool same;
-  int r = delta_look (d->thin.shared, block, end_block, &now);
+  sector_t block_sectors = d->thin.pool->block_sectors;
+  sector_t start = end, stop = end;
+  block_t from, to;
+  int r = thin_dev_find_difference (d->thin.shared->td, d->base->td,
+                                    *offset / block_sectors,
+                                    (end - 1) / block_sectors + 1, &from,
+                                    &to);
 
-  if (r == 0)
-    r = delta_look (d->base, block, end_block, &base);
-  if (r < 0)
+  if (r < 0 && r != -ENODATA)
     return r;
-  same = now.mapped == base.mapped &&
-    (!now.mapped || now.data_block == base.data_block);
-  stop = (now.until < base.until ? now.until : base.until) * block_sectors;
-  if (stop > end)
-    stop = end;
-  r = sink->add (sink, stop - *offset, same ? EXTENT_HOLE : 0);
+  if (r == 0) {
+    start = from * block_sectors;
+    stop = to * block_sectors;
+    if (start < *offset)
+      start = *offset;
+    if (stop > end)
+      stop = end;
+  }
+  r = start > *offset ? sink->add (sink, start - *offset, EXTENT_HOLE) : 0;
+  if (r == 0 && stop > start)
+    r = sink->add (sink, stop - start, 0);
   *offset = stop;
   return r;
 }
@@ -160,9 +143,6 @@ delta_enter (struct thin_delta *d)
   }
 }
 
-/* Changed is data, whatever it reads as; unchanged is a hole that may read as
- * anything.
- */
 static int
 delta_extents (struct dm_target *ti, sector_t sector, sector_t len,
                struct extent_sink *sink)
