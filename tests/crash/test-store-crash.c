@@ -223,13 +223,13 @@ check_all_points (uint32_t cs)
   cr_assert_gt (nr_points, 500);
 }
 
+static struct state state;
+
 static void
-run_workload (const char *words, uint32_t cs, unsigned most)
+run_workload (uint32_t cs, unsigned most)
 {
-  static struct state state;
   unsigned i;
 
-  open_on_garbage (words);
   note_state (&state);
   srand (cs);
   for (i = 0; i < 40; i++)
@@ -244,23 +244,48 @@ run_workload (const char *words, uint32_t cs, unsigned most)
 
 Test (store_crash, chunk_1)
 {
-  run_workload ("P 1", 1, 40);
+  open_on_garbage ("P 1");
+  run_workload (1, 40);
 }
 
 Test (store_crash, chunk_1_with_fua)
 {
   crash.limits.fua = true;
-  run_workload ("P 1", 1, 40);
+  open_on_garbage ("P 1");
+  run_workload (1, 40);
 }
 
 Test (store_crash, chunk_2)
 {
-  run_workload ("P 2", 2, 20);
+  open_on_garbage ("P 2");
+  run_workload (2, 20);
 }
 
 Test (store_crash, chunk_4)
 {
-  run_workload ("P 4", 4, 8);
+  open_on_garbage ("P 4");
+  run_workload (4, 8);
+}
+
+/* A store of 5 exceptions whose area has something else from entry 20 on. */
+Test (store_crash, remains_behind_the_end)
+{
+  struct prepared p;
+  unsigned i;
+
+  cr_assert_eq (store_rig_open (&rig, &crash.bdev, "P 4"), 0);
+  for (i = 0; i < 5; i++) {
+    state.old_chunks[i] = p.old_chunk = 1000000 + i;
+    p.new_chunk = cow_identity_chunk (4, i);
+    write_chunk (&p);
+    cr_assert_eq (store_rig_add (&rig, p.old_chunk, 1), 0);
+  }
+  state.count = 5;
+  store_rig_close (&rig);
+  memset (crash.data + cow_entry_offset_bytes (4, 20), 1, 108 * 16);
+  crashdev_restart (&crash);
+  cr_assert_eq (store_rig_open (&rig, &crash.bdev, "P 4"), 0);
+  run_workload (4, 8);
 }
 
 /* Making a store: there is none, or there is an empty one. */

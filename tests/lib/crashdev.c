@@ -76,14 +76,27 @@ crashdev_init (struct crashdev *c, sector_t size)
   latch_init (&c->latch);
 }
 
-void
-crashdev_destroy (struct crashdev *c)
+static void
+crashdev_forget (struct crashdev *c)
 {
   size_t i;
 
   for (i = 0; i < c->log.len; i++)
     free (c->log.ptr[i].data);
   vector_reset (&c->log);
+}
+
+void
+crashdev_restart (struct crashdev *c)
+{
+  crashdev_forget (c);
+  memcpy (c->base, c->data, sectors_to_bytes (bdev_size (&c->bdev)));
+}
+
+void
+crashdev_destroy (struct crashdev *c)
+{
+  crashdev_forget (c);
   latch_destroy (&c->latch);
   free (c->data);
   free (c->base);

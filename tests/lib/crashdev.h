@@ -30,6 +30,9 @@ struct crashdev {
 void crashdev_init (struct crashdev *c, sector_t size);
 void crashdev_destroy (struct crashdev *c);
 
+/* Forget the record: what is on the device now is its base. */
+void crashdev_restart (struct crashdev *c);
+
 /* How many records there are: bios that begin from now on come after them. */
 size_t crashdev_position (struct crashdev *c);
 

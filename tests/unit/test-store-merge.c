@@ -238,3 +238,49 @@ Test (store_merge, entries_that_vanished_are_an_error)
   memset (cow->data + 512, 0, 512);
   cr_expect_eq (store_merge_peek (rig.store, &run, 1), -EILSEQ);
 }
+
+/* Merge until something fails, then go on as a snapshot.  Returns how many
+ * bios there were.
+ */
+static unsigned
+merge_until_it_fails (unsigned ops, unsigned at, bool on)
+{
+  struct exception_run run;
+  uint64_t left = 100;
+  unsigned seen;
+  int r;
+
+  memset (cow->data, 0, SIZE * SECTOR_SIZE);
+  open_store ("P 1");
+  add (1000, 100);
+  faultdev_arm (&fault, ops, at, on);
+  while ((r = store_merge_peek (rig.store, &run, 1)) == 1) {
+    r = store_merge_clear (rig.store, run.len < 7 ? run.len : 7);
+    if (r < 0)
+      break;
+    left -= run.len < 7 ? run.len : 7;
+  }
+  seen = fault.seen;
+  faultdev_arm (&fault, 0, 0, false);
+  cr_expect (store_is_valid (rig.store));
+  cr_expect_eq (r == 0, left == 0);
+  cr_expect_eq (store_rig_add (&rig, 5000, 40), 0);
+  cr_assert_eq (store_rig_reopen (&rig), 0, "%s", rig.msg.text);
+  cr_expect_eq (store_rig_count (&rig), left + 40);
+  store_rig_close (&rig);
+  return seen;
+}
+
+Test (store_merge, every_bio_failing)
+{
+  static const unsigned ops[] = {
+    1 << BIO_READ, 1 << BIO_WRITE, 1 << BIO_FLUSH };
+  unsigned i, n;
+
+  for (i = 0; i < 3; i++) {
+    for (n = 1; merge_until_it_fails (ops[i], n, false) >= n; n++)
+      merge_until_it_fails (ops[i], n, true);
+    cr_expect_gt (n, 2);
+  }
+  open_store ("P 1");
+}
