@@ -23,7 +23,15 @@ start_nbdkit dm tables.yaml
 client ()
 {
   coproc CLIENT { exec qemu-io -f raw "$(uri "$1")" 2>&1; }
-  at_end kill "$CLIENT_PID"
+  client_pid=$CLIENT_PID
+  at_end end_client
+}
+
+end_client ()
+{
+  [ -z "$client_pid" ] || kill "$client_pid"
+  [ -z "$client_pid" ] || wait "$client_pid" || :
+  client_pid=
 }
 
 # tell COMMAND...: the client does it, and has done it.
@@ -113,3 +121,33 @@ expect_fail nbdmsetup snapshot --remove plain fourth >/dev/null
 nbdmsetup snapshot --remove pieces fourth
 table_is pieces "$table"
 [ "$(content pieces)" = "$before" ] || fail "not what it was"
+
+# In table files, on mapped devices; a check writes nothing.
+end_client
+stop_nbdkit
+truncate -s 8M cow.img
+cat >layers.yaml <<END
+devices:
+  a-snapshot:
+    table: 0 8192 snapshot base cow P 8
+  base:
+    export: false
+    table: 0 8192 linear one.img 0
+  cow:
+    export: false
+    table: 0 16384 linear cow.img 0
+  origin:
+    table: 0 8192 snapshot-origin base
+END
+"$run" nbdkit dm layers.yaml check=true >check.out 2>&1 ||
+  { cat check.out; fail "the check has failed"; }
+cmp -n $((8 << 20)) cow.img /dev/zero || fail "a check has written"
+start_nbdkit dm layers.yaml
+before=$(content origin)
+qemu-io -f raw -c 'write -P 7 1M 100k' "$(uri origin)" >/dev/null
+[ "$(content a-snapshot)" = "$before" ] || fail "the snapshot has changed"
+nbdmsetup reload >/dev/null
+[ "$(content a-snapshot)" = "$before" ] || fail "the reload has changed it"
+stop_nbdkit
+start_nbdkit dm layers.yaml
+[ "$(content a-snapshot)" = "$before" ] || fail "the snapshot is lost"
