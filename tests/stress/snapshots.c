@@ -306,11 +306,30 @@ control_paused (unsigned *seed)
     replace_snapshot (s);
 }
 
+/* The figures are of one moment. */
+static int
+check_usage (void *opaque, sector_t start, sector_t len, const char *type,
+             const char *text)
+{
+  unsigned allocated, total, metadata, *view = opaque;
+
+  if (sscanf (text, "%u/%u %u", &allocated, &total, &metadata) != 3 ||
+      total != COW_SECTORS || allocated > total || metadata > allocated ||
+      (allocated - metadata) % chunk_sectors[*view] != 0)
+    wrong (text, *view, 0, 0);
+  return 0;
+}
+
 static void
 control_running (unsigned *seed)
 {
   unsigned view = rand_r (seed) % (SNAPSHOTS + 1);
+  char name[8];
 
+  if (view != ORIGIN && exists[view])
+    dm_table_status (t.reg, DM_REF_NAME (name_of (view, name)),
+                     rand_r (seed) % 2 ? DM_NOFLUSH_FLAG : 0, check_usage,
+                     &view, NULL, NULL);
   if (merging >= 0)
     end_merge ();
   if (view != ORIGIN && !exists[view])
