@@ -37,8 +37,8 @@ deferred_compare (const void *a, const void *b)
   return p->sequence < q->sequence ? -1 : p->sequence > q->sequence;
 }
 
-/* Between neighbours that are none somebody is still copying; he will not
- * defer while we are here.
+/* Between neighbours that are none somebody is still copying; commit_end keeps
+ * him from deferring.
  */
 static int
 commit_runs (struct snapshot *s, const struct prepared *p, size_t n)
@@ -76,34 +76,55 @@ commit_all (struct snapshot *s, struct prepared *waiting, size_t nr_waiting,
   return r;
 }
 
+static uint64_t
+later (uint64_t a, uint64_t b)
+{
+  return a > b ? a : b;
+}
+
+/* All before end is on disk, if r is 0.  What was deferred and taken by others
+ * will be in a moment, unless the store fails.
+ */
+static int
+deferred_settle (struct snapshot *s, int r, uint64_t end,
+                 uint64_t deferred_end)
+{
+  struct deferred *d = &s->deferred;
+  ACQUIRE_LATCH_FOR_SCOPE (&d->latch);
+
+  d->failed |= r < 0;
+  if (r == 0)
+    d->safe_end = later (d->safe_end, end);
+  pthread_cond_broadcast (&d->changed);
+  while (d->safe_end < deferred_end && !d->failed)
+    latch_wait (&d->latch, &d->changed);
+  return d->failed ? -EIO : 0;
+}
+
 int
 snapshot_commit (struct snapshot *s, const struct prepared p[], unsigned n)
 {
   struct deferred *d = &s->deferred;
+  uint64_t deferred_end, end;
   struct prepared *waiting;
   size_t nr_waiting;
   int r;
 
   latch_acquire (&d->latch);
-  d->committing++;
   waiting = d->waiting.ptr;
   nr_waiting = d->waiting.len;
   d->waiting.ptr = NULL;
   d->waiting.len = d->waiting.cap = 0;
+  deferred_end = d->deferred_end;
+  end = nr_waiting ? deferred_end : 0;
+  if (n > 0)
+    end = later (end, p[n - 1].sequence + 1);
+  d->commit_end = later (d->commit_end, end);
   latch_release (&d->latch);
 
   r = commit_all (s, waiting, nr_waiting, p, n);
   free (waiting);
-
-  latch_acquire (&d->latch);
-  d->unsafe -= nr_waiting;
-  if (d->unsafe == 0)
-    pthread_cond_broadcast (&d->changed);
-  while (d->unsafe > 0) /* others are at it; nothing is added meanwhile */
-    latch_wait (&d->latch, &d->changed);
-  d->committing--;
-  latch_release (&d->latch);
-  return store_is_valid (s->store) ? r : -EIO;
+  return deferred_settle (s, r, end, deferred_end);
 }
 
 /* ------------------------------------------------------------------
@@ -116,14 +137,14 @@ deferred_add (struct deferred *d, const struct prepared p[], unsigned n)
   unsigned i;
   ACQUIRE_LATCH_FOR_SCOPE (&d->latch);
 
-  if (d->committing > 0 || d->waiting.len + n > DEFERRED_MAX)
+  if (p[0].sequence < d->commit_end || d->waiting.len + n > DEFERRED_MAX)
     return false;
   for (i = 0; i < n; i++)
     if (vector_append (&d->waiting, p[i]) < 0) {
       d->waiting.len -= i;
       return false;
     }
-  d->unsafe += n;
+  d->deferred_end = later (d->deferred_end, p[n - 1].sequence + 1);
   return true;
 }
 
@@ -136,7 +157,8 @@ snapshot_defer (struct snapshot *s, const struct prepared p[], unsigned n)
 int
 snapshot_sync (struct snapshot *s)
 {
-  int r = s->deferred.unsafe ? snapshot_commit (s, NULL, 0) : 0;
+  const struct deferred *d = &s->deferred;
+  int r = d->safe_end < d->deferred_end ? snapshot_commit (s, NULL, 0) : 0;
 
   if (r < 0)
     snapshot_invalidate (s, SNAPSHOT_IO_ERROR);

@@ -25,10 +25,17 @@ struct deferred {
   /* Guarded by latch. */
   pthread_cond_t changed;
   VECTOR (struct prepared) waiting; /* nobody has begun to commit them */
-  unsigned committing;       /* threads that do: nothing is deferred then */
 
-  /* Exceptions in the table that are not on disk.  Changed under latch. */
-  atomic_uint unsafe;
+  /* Somebody commits, and so waits for, all that was prepared before this one:
+   * that is not deferred any more.
+   */
+  uint64_t commit_end;
+  bool failed;               /* a commit has, so later ones do */
+
+  /* Behind the last that was deferred; all before safe_end is on disk.
+   * Changed under latch.
+   */
+  _Atomic uint64_t deferred_end, safe_end;
 };
 
 /* What the targets snapshot and snapshot-merge have in common.
