@@ -212,6 +212,7 @@ config_free_device (struct config_device *device)
   }
   for (i = 0; i < device->nr_messages; i++)
     free (device->messages[i]);
+  free (device->rules);
   free (device->lines);
   free (device->messages);
   free (device->name);

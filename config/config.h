@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "common/message.h"
+#include "config/access.h"
 
 /* Where something stood: "tables.yaml:12:3".  Lines and columns from 1. */
 struct config_mark {
@@ -42,6 +43,9 @@ struct config_device {
   char *description;   /* "" if none */
   bool readonly;
   bool export;
+  bool restricted;     /* there is an allow: only those whom a rule admits */
+  struct access_rule *rules;
+  size_t nr_rules;
   struct config_line *lines;
   size_t nr_lines;
   char **messages;

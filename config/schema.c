@@ -205,6 +205,67 @@ schema_messages (struct schema *s, const struct field *field,
   return 0;
 }
 
+/* ------------------------------------------------------------------
+ * Who may use it.
+ */
+
+static int
+schema_rule_net (struct schema *s, const struct field *field,
+                 const struct node *value, void *object)
+{
+  if (value->kind != NODE_SCALAR || access_parse_net (value->text, object) < 0)
+    return config_error (&value->mark, s->msg, "'%s' must be ADDRESS/BITS "
+                         "with no bits set behind them", field->key);
+  return 0;
+}
+
+static int
+schema_rule_tls (struct schema *s, const struct field *field,
+                 const struct node *value, void *object)
+{
+  struct access_rule *rule = object;
+  struct field flag = { field->key, field_bool, 0, 0 };
+  bool tls = false;
+  int r = field_bool (s, &flag, value, &tls);
+
+  rule->tls = tls ? ACCESS_TLS_YES : ACCESS_TLS_NO;
+  return r;
+}
+
+#define RULE(member) offsetof (struct access_rule, member)
+
+static const struct field schema_rule_list[] = {
+  { "uid", field_unsigned, RULE (uid), ACCESS_ANY - 1 },
+  { "gid", field_unsigned, RULE (gid), ACCESS_ANY - 1 },
+  { "net", schema_rule_net },
+  { "tls", schema_rule_tls },
+};
+
+static const struct fields schema_rule_fields = FIELDS (schema_rule_list);
+
+static int
+schema_allow (struct schema *s, const struct field *field,
+              const struct node *value, void *object)
+{
+  struct config_device *device = object;
+  struct access_rule *rule;
+  size_t i;
+  int r = 0;
+
+  if (value->kind != NODE_LIST)
+    return config_error (&value->mark, s->msg, "'allow' must be a list");
+  device->restricted = true;
+  device->rules = calloc (value->nr_children + 1, sizeof device->rules[0]);
+  if (device->rules == NULL)
+    return -ENOMEM;
+  for (i = 0; r == 0 && i < value->nr_children; i++) {
+    rule = &device->rules[device->nr_rules++];
+    rule->uid = rule->gid = rule->prefix = ACCESS_ANY;
+    r = fields_read (s, &schema_rule_fields, value->children[i], rule);
+  }
+  return r;
+}
+
 #define DEVICE(member) offsetof (struct config_device, member)
 
 static const struct field schema_device_list[] = {
@@ -213,6 +274,7 @@ static const struct field schema_device_list[] = {
     SCHEMA_MAX_DESCRIPTION },
   { "readonly", field_bool, DEVICE (readonly) },
   { "export", field_bool, DEVICE (export) },
+  { "allow", schema_allow },
   { "table", schema_table },
   { "messages", schema_messages },
 };

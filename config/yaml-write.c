@@ -102,6 +102,17 @@ writer_bool_field (struct writer *w, const char *key, bool value,
   writer_word (w, value ? "true" : "false");
 }
 
+/* Unlike other numbers 0 is one. */
+static void
+writer_id_field (struct writer *w, const char *key, unsigned id)
+{
+  char digits[16];
+
+  snprintf (digits, sizeof digits, "%u", id);
+  writer_word (w, key);
+  writer_word (w, digits);
+}
+
 static void
 writer_number_field (struct writer *w, const char *key, uint64_t value)
 {
@@ -173,6 +184,44 @@ writer_messages (struct writer *w, const struct config_device *d)
 }
 
 static void
+writer_rule (struct writer *w, const struct access_rule *rule)
+{
+  char net[ACCESS_NET_LEN];
+
+  writer_open_map (w);
+  if (rule->uid != ACCESS_ANY)
+    writer_id_field (w, "uid", rule->uid);
+  if (rule->gid != ACCESS_ANY)
+    writer_id_field (w, "gid", rule->gid);
+  if (rule->prefix != ACCESS_ANY) {
+    access_print_net (rule, net);
+    writer_text_field (w, "net", net);
+  }
+  if (rule->tls != ACCESS_TLS_ANY) {
+    writer_word (w, "tls");
+    writer_word (w, rule->tls == ACCESS_TLS_YES ? "true" : "false");
+  }
+  writer_close_map (w);
+}
+
+static void
+writer_rules (struct writer *w, const struct config_device *d)
+{
+  yaml_event_t event;
+  size_t i;
+
+  if (!d->restricted)
+    return;
+  writer_word (w, "allow");
+  writer_emit (w, &event,
+               yaml_sequence_start_event_initialize (
+                 &event, NULL, NULL, 1, YAML_BLOCK_SEQUENCE_STYLE));
+  for (i = 0; i < d->nr_rules; i++)
+    writer_rule (w, &d->rules[i]);
+  writer_emit (w, &event, yaml_sequence_end_event_initialize (&event));
+}
+
+static void
 writer_device (struct writer *w, const struct config_device *d)
 {
   writer_word (w, d->name);
@@ -181,6 +230,7 @@ writer_device (struct writer *w, const struct config_device *d)
   writer_text_field (w, "description", d->description);
   writer_bool_field (w, "readonly", d->readonly, false);
   writer_bool_field (w, "export", d->export, true);
+  writer_rules (w, d);
   writer_table (w, d);
   writer_messages (w, d);
   writer_close_map (w);

@@ -108,6 +108,13 @@ int reload_check (struct reload *r, FILE *out, struct message *msg);
  */
 bool reload_export (struct reload *r, const char *name, char **description);
 
+/* May this client use it, as far as the files say?  Without a peer (NULL): may
+ * every client?  Any thread, also during a reload; does not block.
+ */
+struct access_peer;
+bool reload_admits (struct reload *r, const char *name,
+                    const struct access_peer *peer);
+
 /* The live state as a table file, malloc'ed: every device with a live table,
  * as it is now (export, description, messages as in the files), and the
  * backings of the files.  Waits for a reload under way.  0, -ENOMEM, -EILSEQ as

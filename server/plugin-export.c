@@ -3,14 +3,17 @@
 
 #include "server/plugin.h"
 
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
 #include "common/cleanup.h"
 #include "common/lock.h"
+#include "config/access.h"
 
 /* nbdkit 1.32 refuses the whole list when it is longer. */
 #define EXPORTS_MAX 10000
@@ -26,13 +29,66 @@ static struct {
  * Exports.
  */
 
+static void
+export_find_address (struct access_peer *peer)
+{
+  union {
+    struct sockaddr any;
+    struct sockaddr_in ipv4;
+    struct sockaddr_in6 ipv6;
+    struct sockaddr_storage room;
+  } address;
+  socklen_t len = sizeof address;
+
+  if (nbdkit_peer_name (&address.any, &len) == -1)
+    return;
+  peer->is_local = address.any.sa_family == AF_UNIX;
+  peer->has_address = true;
+  if (address.any.sa_family == AF_INET)
+    peer->address = access_map_ipv4 (address.ipv4.sin_addr);
+  else if (address.any.sa_family == AF_INET6)
+    peer->address = address.ipv6.sin6_addr;
+  else
+    peer->has_address = false;
+}
+
+/* Who the client of this thread is.  What is not known of it admits nobody. */
+static struct access_peer
+export_peer (void)
+{
+  struct access_peer peer = { .tls = nbdkit_is_tls () > 0 };
+  int64_t uid, gid;
+
+  export_find_address (&peer);
+  if (!peer.is_local)
+    return peer;
+  uid = nbdkit_peer_uid ();
+  gid = nbdkit_peer_gid ();
+  peer.is_local = uid >= 0 && gid >= 0;
+  peer.uid = uid;
+  peer.gid = gid;
+  return peer;
+}
+
+/* For a client whom the files do not admit there is no such export. */
+static bool
+export_admits (const char *name)
+{
+  struct access_peer peer;
+
+  if (reload_admits (door.reload, name, NULL))
+    return true;
+  peer = export_peer ();
+  return reload_admits (door.reload, name, &peer);
+}
+
 static bool
 export_allowed (const char *name, char **description)
 {
   *description = NULL;
   if (door.only_export && strcmp (name, door.only_export) != 0)
     return false;
-  return reload_export (door.reload, name, description);
+  return export_admits (name) && reload_export (door.reload, name, description);
 }
 
 /* Call fn for each export by ascending name, until it returns false. */

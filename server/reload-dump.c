@@ -46,6 +46,9 @@ dump_fill (struct config_device *device, struct dm_info *info,
   device->readonly = info->flags & DM_READONLY_FLAG;
   device->description = entry ? entry->description : nothing;
   device->export = entry ? entry->export : true;
+  device->restricted = entry && entry->restricted;
+  device->rules = entry ? entry->rules : NULL;
+  device->nr_rules = entry ? entry->nr_rules : 0;
   device->messages = entry ? entry->messages : NULL;
   device->nr_messages = entry ? entry->nr_messages : 0;
 }

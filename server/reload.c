@@ -379,6 +379,20 @@ reload_export (struct reload *r, const char *name, char **description)
   return !device || device->export;
 }
 
+bool
+reload_admits (struct reload *r, const char *name,
+               const struct access_peer *peer)
+{
+  const struct config_device *device;
+
+  ACQUIRE_LATCH_FOR_SCOPE (&r->latch);
+
+  device = r->config ? names_find (&r->by_name, name) : NULL;
+  if (!device || !device->restricted)
+    return true;
+  return peer && access_admits (device->rules, device->nr_rules, peer);
+}
+
 /* ------------------------------------------------------------------
  * check=true: a reload of a registry of its own.
  */
