@@ -278,6 +278,15 @@ region_count_area (struct stats_region *r, size_t i,
     region_add_to_bin (r, i, p->spent_ns);
 }
 
+/* Most steps are powers of two, and divisions are slow. */
+static inline size_t
+region_area (const struct stats_region *r, sector_t offset)
+{
+  if ((r->step & (r->step - 1)) == 0)
+    return offset >> __builtin_ctzll (r->step);
+  return offset / r->step;
+}
+
 static void
 region_count (struct stats_region *r, const struct stats_piece *p)
 {
@@ -288,8 +297,8 @@ region_count (struct stats_region *r, const struct stats_piece *p)
 
   if (begin >= end)
     return;
-  i = (begin - r->start) / r->step;
-  left = r->step - (begin - r->start) % r->step;
+  i = region_area (r, begin - r->start);
+  left = r->step - (begin - r->start - i * r->step);
   for (; begin < end; i++, begin += left, left = r->step) {
     if (left > end - begin)
       left = end - begin;
