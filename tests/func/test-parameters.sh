@@ -18,6 +18,9 @@ refused "given twice" tables=a tables=b
 refused "shutdown-timeout" shutdown-timeout=-1
 refused "check=" check=true
 refused "none.yaml" none.yaml
+refused "there is no such group" control-group=no-such-group
+refused "control-group=0: root's own group is none" control-group=0
+refused "given twice" metrics=a metrics=b
 
 printf 'devices:\n  a:\n    table: 0 8 linear none.img 0\n' >file.yaml
 refused "none.img" file.yaml
@@ -41,3 +44,24 @@ wait "$server" 2>/dev/null || true
 start_nbdkit dm
 nbdmsetup ls >/dev/null
 stop_nbdkit
+
+# A group that may read gets the socket, and the counters are in a file.
+if [ "$(id -u)" = 0 ]; then
+  start_nbdkit dm metrics="$tmp/nbdm.prom" control-group=12345
+  [ "$(stat -c '%a %g' "$control")" = "660 12345" ]
+  chmod 711 "$tmp"
+  as_reader="setpriv --reuid=65534 --regid=65534 --groups=12345"
+  if $as_reader test -x "$builddir/clients/nbdmsetup"; then
+    NBDM_CONTROL=$control $as_reader "$run" nbdmsetup ls >/dev/null
+    NBDM_CONTROL=$control $as_reader "$run" nbdmsetup create x --notable \
+      2>"$tmp/err" && fail "a reader has made a device"
+    grep -q "may change" "$tmp/err"
+  fi
+  for _ in $(seq 100); do
+    [ -e "$tmp/nbdm.prom" ] && break
+    sleep 0.1
+  done
+  [ "$(tail -n 1 "$tmp/nbdm.prom")" = "# EOF" ]
+  stop_nbdkit
+  [ ! -e "$tmp/nbdm.prom" ]
+fi
