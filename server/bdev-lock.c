@@ -12,9 +12,10 @@
 
 #include "common/list.h"
 #include "common/lock.h"
+#include "common/tree.h"
 
 struct inode_lock {
-  struct list link;
+  struct tree_node node;
   dev_t dev;
   ino_t ino;
   int fd;             /* a duplicate: the description that has the lock */
@@ -23,10 +24,21 @@ struct inode_lock {
   unsigned users, writers;
 };
 
+static int
+inode_compare (const void *key, const struct tree_node *node)
+{
+  const struct inode_lock *a = key;
+  const struct inode_lock *b = container_of (node, struct inode_lock, node);
+
+  if (a->dev != b->dev)
+    return a->dev < b->dev ? -1 : 1;
+  return (a->ino > b->ino) - (a->ino < b->ino);
+}
+
 /* Every inode that a device of this process has open.  A gate, since fcntl
  * and open may block.
  */
-static struct list inodes = LIST_HEAD_INIT (inodes);
+static struct tree inodes = TREE_INIT (inode_compare);
 static struct gate inodes_gate = { PTHREAD_MUTEX_INITIALIZER, GATE_DEVICE };
 
 static int
@@ -151,18 +163,19 @@ inode_enter (struct inode_lock *lock, int fd, const char *path, bool writer,
 static struct inode_lock *
 inode_get (const struct stat *st)
 {
+  const struct inode_lock key = { .dev = st->st_dev, .ino = st->st_ino };
+  struct tree_node *node = tree_find (&inodes, &key);
   struct inode_lock *lock;
 
-  list_for_each (lock, &inodes, link)
-    if (lock->dev == st->st_dev && lock->ino == st->st_ino)
-      return lock;
+  if (node)
+    return container_of (node, struct inode_lock, node);
   lock = calloc (1, sizeof *lock);
   if (lock == NULL)
     return NULL;
   lock->dev = st->st_dev;
   lock->ino = st->st_ino;
   lock->fd = lock->claim_fd = -1;
-  list_add_tail (&inodes, &lock->link);
+  tree_add (&inodes, lock, &lock->node);
   return lock;
 }
 
@@ -178,7 +191,7 @@ inode_put_unused (struct inode_lock *lock)
     inode_fcntl (lock->fd, F_UNLCK);
     close (lock->fd);
   }
-  list_del (&lock->link);
+  tree_del (&inodes, lock);
   free (lock);
 }
 

@@ -188,7 +188,8 @@ struct dm_table {
   sector_t *begins;            /* of each target, for the binary search */
   unsigned nr_targets;
   sector_t size;
-  struct list devs;            /* struct table_dev of dm-dev.c, newest first */
+  struct list devs;            /* struct table_dev of dm-dev.c, newest first … */
+  struct tree by_device;       /* … and by what they are */
   bool singleton;
   const struct target_type *immutable_type;
   const struct dm_lookup *lookup; /* while a constructor runs */
@@ -418,6 +419,9 @@ void table_prefix_message (struct dm_table *t, unsigned index, sector_t start,
 
 /* Put every device of the table (table_destroy). */
 void table_put_devices (struct dm_table *t);
+
+/* What orders dm_table.by_device. */
+int table_compare_device (const void *key, const struct tree_node *node);
 
 /* Devices of the table in reverse order of first reference; fn gets each
  * once.

@@ -16,6 +16,7 @@
 struct table_dev {
   struct dm_dev dev;
   struct list link;          /* dm_table.devs */
+  struct tree_node by_device; /* dm_table.by_device */
   struct mapped_device *md;  /* opened by registry_open … */
   struct md_edge *edge;      /* … which made this */
   struct outside *outside;   /* counted */
@@ -211,15 +212,27 @@ word_to_device (struct dm_table *t, const char *word, struct table_dev *td,
  * A table's devices.
  */
 
+static const void *
+table_dev_key (const struct table_dev *td)
+{
+  return td->md ? (const void *) td->md : td->outside;
+}
+
+int
+table_compare_device (const void *key, const struct tree_node *node)
+{
+  const void *other = table_dev_key (container_of (node, struct table_dev,
+                                                   by_device));
+
+  return (key > other) - (key < other);
+}
+
 static struct table_dev *
 table_find_device (struct dm_table *t, const struct table_dev *like)
 {
-  struct table_dev *td;
+  struct tree_node *node = tree_find (&t->by_device, table_dev_key (like));
 
-  list_for_each (td, &t->devs, link)
-    if (td->md == like->md && td->outside == like->outside)
-      return td;
-  return NULL;
+  return node ? container_of (node, struct table_dev, by_device) : NULL;
 }
 
 static void
@@ -261,6 +274,7 @@ table_use_device (struct dm_table *t, struct table_dev *found,
   *td = *found;
   td->dev.bdev = td->md ? &td->md->bdev : outside_bdev (td->outside);
   list_add_head (&t->devs, &td->link);
+  tree_add (&t->by_device, table_dev_key (td), &td->by_device);
   *out = td;
   return 0;
 }

@@ -25,6 +25,7 @@ table_new (struct mapped_device *md, bool readonly)
   t->md = md;
   t->readonly = readonly;
   list_init (&t->devs);
+  tree_init (&t->by_device, table_compare_device);
   return t;
 }
 
