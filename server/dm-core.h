@@ -188,8 +188,8 @@ struct dm_table {
   sector_t *begins;            /* of each target, for the binary search */
   unsigned nr_targets;
   sector_t size;
-  struct list devs;            /* struct table_dev of dm-dev.c, newest first … */
-  struct tree by_device;       /* … and by what they are */
+  struct list devs;            /* struct table_dev of dm-dev.c, newest first */
+  struct tree by_device;       /* the same by what they are */
   bool singleton;
   const struct target_type *immutable_type;
   const struct dm_lookup *lookup; /* while a constructor runs */
