@@ -141,6 +141,10 @@ save_and_sum (void)
   return sum;
 }
 
+/* thin_dump 1.x calls what thins share by the numbers of its blocks. */
+#define WITHOUT_NAMES(dump) \
+  "sed 's/\\(def\\|ref\\) name=\"[0-9]*\"/\\1/' " dump " >" dump ".plain"
+
 Test (thin_tools, what_was_restored_from_a_dump_is_the_same)
 {
   uint64_t sum;
@@ -149,7 +153,9 @@ Test (thin_tools, what_was_restored_from_a_dump_is_the_same)
   sum = save_and_sum ();
   must (run ("thin_check ours && thin_dump ours -o dump && "
              "thin_restore -i dump -o theirs && thin_check theirs && "
-             "thin_dump theirs -o again && cmp dump again"));
+             "thin_dump theirs -o again && "
+             WITHOUT_NAMES ("dump") " && " WITHOUT_NAMES ("again") " && "
+             "cmp dump.plain again.plain"));
   load ("theirs");
   cr_assert_eq (sum_mappings (), sum);
   must (thin_meta_create_snap (rig.md, 100, 1));
