@@ -124,6 +124,13 @@ expect_fail ()
   echo "$out"
 }
 
+# has GREP-ARGUMENT...: grep -q that reads all there is, since who writes to a
+# pipe that nobody reads from any more fails.
+has ()
+{
+  grep "$@" >/dev/null
+}
+
 # two_exports: $tmp/tables.yaml with the exports a (64M, linear in two pieces
 # over two files) and b (16M, striped over two), and the hidden device h.
 two_exports ()

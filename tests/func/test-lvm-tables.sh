@@ -100,5 +100,5 @@ start_nbdkit dm "$tmp/tables.yaml"
 stop_nbdkit
 
 truncate -s 1M "$tmp/empty.img"
-expect_fail tables "$tmp/empty.img" | grep -q 'no LVM metadata' ||
+expect_fail tables "$tmp/empty.img" | has 'no LVM metadata' ||
   fail "metadata where there is none"

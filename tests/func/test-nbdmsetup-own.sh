@@ -34,12 +34,12 @@ prints '0 10 data
 10 20 hole,zero
 30 60 zero
 90 10 hole' extents vol
-nbdmsetup extents vol zed | grep -qx 'zed: 90 10 hole' || fail "no names"
+nbdmsetup extents vol zed | has -x 'zed: 90 10 hole' || fail "no names"
 nbdmsetup extents vol --json | /usr/bin/python3 -c 'import json, sys
 e = json.load(sys.stdin)[0]["extents"]
 assert len(e) == 4 and e[1] == {"start": 10, "length": 20, "hole": True,
                                 "zero": True}' || fail "JSON of extents"
-expect_fail nbdmsetup extents nosuch | grep -q 'No such device' ||
+expect_fail nbdmsetup extents nosuch | has 'No such device' ||
   fail "extents of nothing"
 
 # Groups.
@@ -53,8 +53,8 @@ device-mapper: suspend of 2 devices as a group failed: Device or resource busy
 Command failed.
 END
 expect_fail nbdmsetup suspend --group vol nosuch |
-  grep -q 'on nosuch  failed' || fail "a group with a device that is not there"
-expect_fail nbdmsetup suspend --group | grep -q 'No device specified' ||
+  has 'on nosuch  failed' || fail "a group with a device that is not there"
+expect_fail nbdmsetup suspend --group | has 'No device specified' ||
   fail "a group of nothing"
 
 # Rates: a hundred reads a second, or less if the machine is slow.
@@ -67,7 +67,7 @@ nbdmsetup stat --count 2 -o name,reads_per_sec,writes_per_sec,errors \
 [ "$(nbdmsetup stat --count 1 --noheadings zed | wc -l)" = 1 ] ||
   fail "not only the device asked for"
 nbdmsetup stat --count 1 -O -reads_per_sec -o name | sed -n 2p |
-  grep -q '^vol ' || fail "not sorted"
+  has '^vol ' || fail "not sorted"
 nbdmsetup stat --json | /usr/bin/python3 -c 'import json, sys
 j = {d["name"]: d for d in json.load(sys.stdin)}
 assert j["vol"]["errors"] == 3 and j["vol"]["swaps"] == 4' ||

@@ -57,9 +57,9 @@ nbdmsetup create top --table '0 8 linear /dev/mapper/mid 0
 nbdmsetup ls --tree -o nodevice,ascii,compact >"$tmp/tree"
 printf '%s\n' a b 'top-+-h' '    `-mid---h' | sort >"$tmp/expected"
 sort "$tmp/tree" | diff "$tmp/expected" - || fail "compact tree"
-LC_ALL=C.UTF-8 nbdmsetup ls --tree -o nodevice | grep -q '^ ├─h$' ||
+LC_ALL=C.UTF-8 nbdmsetup ls --tree -o nodevice | has '^ ├─h$' ||
   fail "the locale's alphabet is not used"
-nbdmsetup ls --tree -o nodevice,vt100 | grep -q $'\033(0' || fail "vt100"
+nbdmsetup ls --tree -o nodevice,vt100 | has $'\033(0' || fail "vt100"
 nbdmsetup remove top mid
 
 # What the server counts and holds, and groups.
@@ -73,7 +73,7 @@ h.shutdown ()' "$(uri b)" "$tmp/data"
 json '[j[1][k] for k in ("writes", "write_sectors", "flushes")] == [1, 128, 1]' \
   stat
 [ "$(nbdmsetup metrics | tail -n 1)" = '# EOF' ] || fail "metrics"
-nbdmsetup metrics | grep -q '^nbdm_device_writes_completed_total{device="b"} 1$' ||
+nbdmsetup metrics | has '^nbdm_device_writes_completed_total{device="b"} 1$' ||
   fail "metrics do not count"
 json 'j[0]["extents"][0]["length"] == 128' extents b
 nbdmsetup create top --table '0 8 linear /dev/mapper/b 0'
@@ -83,7 +83,7 @@ nbdmsetup load b --table '0 32768 zero'
 nbdmsetup resume --group -v top b >"$tmp/out"
 diff <(printf 'resume %s\n' b top) <(grep '^resume' "$tmp/out") ||
   fail "group: resume"
-nbdmsetup table b | grep -q zero || fail "group: no swap"
+nbdmsetup table b | has zero || fail "group: no swap"
 nbdmsetup remove top
 
 # complete WORD...: the last one is to be completed.
