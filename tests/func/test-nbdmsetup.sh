@@ -113,4 +113,9 @@ expect_words 'inverted' ls --tree -o inv
 expect_words '--group' resume --g
 expect_words 'in_flight' stat -o in
 
+. "$top_srcdir/clients/nbdm-attach.bash"
+COMP_WORDS=(nbdm-attach --det) COMP_CWORD=1
+_nbdm_attach || :
+[ "${COMPREPLY[*]}" = --detach ] || fail "nbdm-attach is not completed"
+
 stop_nbdkit
