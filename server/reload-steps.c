@@ -376,12 +376,10 @@ reload_item_of (const struct reload_walk *w, const struct plan_step *step)
 }
 
 static bool
-reload_is_due (const struct plan_step *step, const struct reload_item *item,
-               enum plan_action action)
+reload_is_due (const struct plan_step *step, const struct reload_item *item)
 {
-  if (step->action != action)
-    return false;
-  return !item || !item->left || (action == PLAN_MESSAGE && step->needed);
+  return !item || !item->left ||
+    (step->action == PLAN_MESSAGE && step->needed);
 }
 
 static const char *
@@ -442,7 +440,7 @@ reload_do (struct reload_walk *w, struct message *msg)
 
   for (step = plan->steps; step < plan->steps + plan->nr_undoable; step++) {
     item = reload_item_of (w, step);
-    if (!reload_is_due (step, item, step->action) ||
+    if (!reload_is_due (step, item) ||
         reload_is_skipped (w, step->action))
       continue;
     r = fns[step->action] (w, step, item, msg);
@@ -455,44 +453,66 @@ reload_do (struct reload_walk *w, struct message *msg)
   return 0;
 }
 
-/* All steps of one kind from the first-th on, whatever fails: that is told
- * only.
- */
+/* One step, if it is due; that it fails is told only. */
 static void
-reload_do_all (struct reload_walk *w, size_t first, enum plan_action action,
+reload_try (struct reload_walk *w, const struct plan_step *step,
+            reload_step_fn fn, const char *what)
+{
+  struct reload_item *item = reload_item_of (w, step);
+  struct message msg = { "" };
+  int r;
+
+  if (!reload_is_due (step, item))
+    return;
+  r = fn (w, step, item, &msg);
+  if (r < 0)
+    reload_tell (w->job->report, "%s %s failed: %s", what, step->name,
+                 reload_reason (r, &msg));
+}
+
+/* All steps of one kind, whatever fails. */
+static void
+reload_do_all (struct reload_walk *w, enum plan_action action,
                reload_step_fn fn, bool backwards, const char *what)
 {
   const struct plan *plan = w->job->plan;
   const struct plan_step *step;
-  struct reload_item *item;
   size_t i;
-  int r;
 
-  for (i = first; i < plan->nr_steps; i++) {
-    struct message msg = { "" };
-
+  for (i = 0; i < plan->nr_steps; i++) {
     step = &plan->steps[backwards ? plan->nr_steps - 1 - i : i];
-    item = reload_item_of (w, step);
-    if (!reload_is_due (step, item, action))
-      continue;
-    r = fn (w, step, item, &msg);
-    if (r < 0)
-      reload_tell (w->job->report, "%s %s failed: %s", what, step->name,
-                   reload_reason (r, &msg));
+    if (step->action == action)
+      reload_try (w, step, fn, what);
   }
 }
 
 static void
 reload_undo (struct reload_walk *w)
 {
-  reload_do_all (w, 0, PLAN_SUSPEND, reload_undo_resume, false,
+  reload_do_all (w, PLAN_SUSPEND, reload_undo_resume, false,
                  "undoing: suspend");
-  reload_do_all (w, 0, PLAN_SWAP, reload_undo_swap, false, "undoing: swap");
-  reload_do_all (w, 0, PLAN_RESUME, reload_undo_suspend, false,
+  reload_do_all (w, PLAN_SWAP, reload_undo_swap, false, "undoing: swap");
+  reload_do_all (w, PLAN_RESUME, reload_undo_suspend, false,
                  "undoing: resume");
-  reload_do_all (w, 0, PLAN_LOAD, reload_undo_load, false, "undoing: clear");
-  reload_do_all (w, 0, PLAN_CREATE, reload_undo_create, true,
+  reload_do_all (w, PLAN_LOAD, reload_undo_load, false, "undoing: clear");
+  reload_do_all (w, PLAN_CREATE, reload_undo_create, true,
                  "undoing: remove");
+}
+
+/* From where there is no way back. */
+static void
+reload_finish (struct reload_walk *w)
+{
+  const struct plan *plan = w->job->plan;
+  const struct plan_step *step;
+
+  reload_do_all (w, PLAN_SUSPEND, reload_drop_old, false, "clear");
+  for (step = plan->steps + plan->nr_undoable;
+       step < plan->steps + plan->nr_steps; step++)
+    if (step->action == PLAN_MESSAGE)
+      reload_try (w, step, reload_messages, "message");
+    else
+      reload_try (w, step, reload_remove, "remove");
 }
 
 int
@@ -501,7 +521,6 @@ reload_carry_out (const struct reload_job *job, struct message *msg)
   struct reload_item *CLEANUP_FREE items =
     calloc (job->desired->nr_devices + 1, sizeof items[0]);
   struct reload_walk walk = { job, items };
-  size_t first;
   int r;
 
   if (items == NULL)
@@ -511,12 +530,7 @@ reload_carry_out (const struct reload_job *job, struct message *msg)
     reload_undo (&walk);
     return r;
   }
-  if (job->check)
-    return 0;
-  first = job->plan->nr_undoable;
-  reload_do_all (&walk, 0, PLAN_SUSPEND, reload_drop_old, false, "clear");
-  reload_do_all (&walk, first, PLAN_MESSAGE, reload_messages, false,
-                 "message");
-  reload_do_all (&walk, first, PLAN_REMOVE, reload_remove, false, "remove");
+  if (!job->check)
+    reload_finish (&walk);
   return 0;
 }
