@@ -171,6 +171,18 @@ gate_release (struct gate *gate)
   lock_check (pthread_mutex_unlock (&gate->mutex));
 }
 
+void
+gate_note (const void *gate, enum gate_rank rank)
+{
+  lock_note_gate (gate, rank);
+}
+
+void
+gate_forget (const void *gate)
+{
+  lock_forget_gate (gate);
+}
+
 /* Or the many would never let the one in. */
 void
 shared_gate_init (struct shared_gate *gate, enum gate_rank rank)

@@ -70,6 +70,12 @@ void latch_destroy (struct latch *latch);
 void latch_acquire (struct latch *latch);
 void latch_release (struct latch *latch);
 
+/* Tell the checks about something that is held like a gate, but has its own way
+ * of waiting.
+ */
+void gate_note (const void *gate, enum gate_rank rank);
+void gate_forget (const void *gate);
+
 /* Wait on cond with the latch released meanwhile; like all condition waits it
  * may return early.  The timed form takes a CLOCK_MONOTONIC deadline in
  * nanoseconds (the condition must come from latch_cond_init) and returns

@@ -63,8 +63,7 @@ cell_is_blocked (struct cells *cells, const struct cell *cell)
 static void
 cell_wait (struct cells *cells, struct cell *cell, bool exclusive)
 {
-  gate_init (&cell->gate, GATE_CELL);
-  gate_acquire (&cell->gate);
+  gate_note (cell, GATE_CELL);
 
   ACQUIRE_LATCH_FOR_SCOPE (&cells->latch);
   cell->exclusive = exclusive;
@@ -112,6 +111,5 @@ cell_release (struct cells *cells, struct cell *cell)
   if (!list_empty (&cells->list))
     pthread_cond_broadcast (&cells->released);
   latch_release (&cells->latch);
-  gate_release (&cell->gate);
-  gate_destroy (&cell->gate);
+  gate_forget (cell);
 }

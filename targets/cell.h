@@ -38,7 +38,6 @@ struct cell_range {
 
 /* On the holder's stack; its fields are cell.c's. */
 struct cell {
-  struct gate gate; /* nobody else's: only the checks of ranks see it */
   struct list link;
   struct cell_range around; /* from the first key to the last */
   const struct cell_range *ranges;
