@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#include "common/shard.h"
 #include "server/dm-core.h"
 
 /* One bio, or one question for extents, on its way through the gate. */
@@ -21,16 +22,10 @@ visit_init (struct visit *v)
   v->parked = v->pushed_back = false;
 }
 
-/* Each thread counts on a shard of its own, as far as there are enough. */
 static struct md_shard *
 md_shard (struct mapped_device *md)
 {
-  static atomic_uint threads;
-  static __thread unsigned shard = MD_SHARDS;
-
-  if (__builtin_expect (shard == MD_SHARDS, false))
-    shard = atomic_fetch_add (&threads, 1) % MD_SHARDS;
-  return &md->shards[shard];
+  return &md->shards[shard_number () % MD_SHARDS];
 }
 
 long

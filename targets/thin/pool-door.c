@@ -3,6 +3,8 @@
 
 #include "targets/thin/pool-door.h"
 
+#include "common/shard.h"
+
 void
 door_init (struct door *door)
 {
@@ -25,12 +27,7 @@ door_destroy (struct door *door)
 static atomic_long *
 door_shard (struct door *door)
 {
-  static atomic_uint threads;
-  static __thread unsigned shard = DOOR_SHARDS;
-
-  if (__builtin_expect (shard == DOOR_SHARDS, false))
-    shard = atomic_fetch_add (&threads, 1) % DOOR_SHARDS;
-  return &door->shards[shard].inside;
+  return &door->shards[shard_number () % DOOR_SHARDS].inside;
 }
 
 /* Exact once it is closed, but for those on their way out again. */
