@@ -44,7 +44,10 @@ struct deferred {
  *
  *   what                        the cell of the chunk
  *   look up, use an exception   none: it does not go, nor move, but in a merge
- *   read the origin instead     shared, from the look-up to the end of the read
+ *   read the origin instead     none: what was read counts only if another
+ *                               look-up after it finds no exception either
+ *   ask for the origin's        shared, from the look-up to the answer
+ *   extents instead
  *   make an exception           exclusive, from the look-up that found none
  *   write to the origin         none, but after all snapshots have an exception
  *

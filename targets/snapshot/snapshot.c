@@ -22,14 +22,25 @@ snapshot_ctr (struct dm_target *ti, struct args *args)
  * Reading.
  */
 
-/* When the snapshot is lost, writes to the origin do not wait for the cell. */
+/* Without a cell: a write to the origin begins only when there is an exception,
+ * or the snapshot is lost.  If there still is none after the read then what was
+ * read is old.
+ */
 static int
-snapshot_read_origin (struct snapshot *s, struct bio bio)
+snapshot_read_origin (struct snapshot *s, struct bio *bio)
 {
+  struct snapshot_piece piece;
+  struct bio read = *bio;
   int r;
 
-  bio.bdev = s->origin->bdev;
-  r = bdev_submit (bio.bdev, &bio);
+  read.bdev = s->origin->bdev;
+  r = bdev_submit (read.bdev, &read);
+  snapshot_look_up (s, bio->sector, bio->len, &piece);
+  bio->len = piece.len;
+  if (piece.excepted) {
+    snapshot_redirect (s, bio, &piece);
+    return DM_MAPIO_REMAPPED;
+  }
   return r == 0 && !s->valid ? -EIO : r;
 }
 
@@ -37,28 +48,16 @@ static int
 snapshot_map_read (struct snapshot *s, struct bio *bio)
 {
   struct snapshot_piece piece;
-  struct cell cell;
-  int r = DM_MAPIO_REMAPPED;
 
   snapshot_look_up (s, bio->sector, bio->len, &piece);
   bio->len = piece.len;
-  if (piece.excepted) {
-    snapshot_redirect (s, bio, &piece);
-    return DM_MAPIO_REMAPPED;
-  }
-  if (bio->op == BIO_PREFETCH) {
-    bio->bdev = s->origin->bdev;
-    return DM_MAPIO_REMAPPED;
-  }
-  cell_acquire (&s->cells, &cell, piece.chunk, piece.end_chunk, false);
-  snapshot_look_up (s, bio->sector, bio->len, &piece);
-  bio->len = piece.len;
+  if (!piece.excepted && bio->op == BIO_READ)
+    return snapshot_read_origin (s, bio);
   if (piece.excepted)
     snapshot_redirect (s, bio, &piece);
   else
-    r = snapshot_read_origin (s, *bio);
-  cell_release (&s->cells, &cell);
-  return r;
+    bio->bdev = s->origin->bdev;
+  return DM_MAPIO_REMAPPED;
 }
 
 /* ------------------------------------------------------------------

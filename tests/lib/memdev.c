@@ -17,10 +17,12 @@ memdev_is_bad (const struct memdev *m, const struct bio *bio)
 }
 
 static void
-memdev_stall (struct memdev *m)
+memdev_stall (struct memdev *m, const struct bio *bio)
 {
   static const struct timespec tick = { .tv_nsec = 1000000 };
 
+  if (m->stalled_len > 0 && m->stalled_len != bio->len)
+    return;
   m->waiting++;
   while (m->stalled)
     nanosleep (&tick, NULL);
@@ -37,7 +39,7 @@ memdev_submit (struct block_device *bdev, struct bio *bio)
   m->counts[bio->op]++;
   if (bio->flags & BIO_FUA)
     m->fua++;
-  memdev_stall (m);
+  memdev_stall (m, bio);
   if (!sectors_in_range (bio->sector, bio->len, bdev_size (bdev)))
     return -EIO;
   if (memdev_is_bad (m, bio))

@@ -27,8 +27,11 @@ struct memdev {
   int bad_errno;
   atomic_bool fail_flush;
 
-  /* While set, bios wait before doing anything. */
+  /* While set, bios wait before doing anything; if stalled_len is not 0 then
+   * only those of such a length.
+   */
   atomic_bool stalled;
+  sector_t stalled_len;
   atomic_uint waiting;        /* how many do */
 };
 

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "tests/lib/snaptest.h"
@@ -115,24 +116,42 @@ Test (origin, a_write_waits_for_the_large_chunk_around_it)
   snap_expect ("small", 0, 64, 'b');
 }
 
-/* An old read is not overtaken by the write; a read that comes later does not
- * wait for either.
- */
-Test (origin, a_write_waits_for_reads_of_the_old_data)
+static void *
+old_reader (void *opaque)
 {
-  struct snap_writer reader, writer;
+  snap_expect ("s", 0, 1, 'b');
+  return NULL;
+}
+
+Test (origin, an_old_read_that_a_write_overtakes_is_right)
+{
+  pthread_t reader;
 
   snap_create ("s", "0 4096 snapshot m1 m2 P 8");
+  snap.mem[0]->stalled_len = 1;
+  snap.mem[0]->stalled = true;
+  cr_assert_eq (pthread_create (&reader, NULL, old_reader, NULL), 0);
+  snap_wait_stalled (1, 1);
+  snap_write ("o", 0, 8, 'o');
+  snap_expect_info ("s", "24/4096 16");
+  snap.mem[0]->stalled = false;
+  pthread_join (reader, NULL);
+}
+
+Test (origin, an_old_read_fails_if_the_snapshot_is_lost_meanwhile)
+{
+  struct snap_writer reader;
+
+  snap.mem[1]->bdev.size = 16;
+  snap_create ("s", "0 4096 snapshot m1 m2 P 8");
+  snap.mem[0]->stalled_len = 1;
   snap.mem[0]->stalled = true;
   snap_writer_start (&reader, "s", BIO_READ, 0, 1, 0);
   snap_wait_stalled (1, 1);
-  snap_writer_start (&writer, "o", BIO_WRITE, 0, 8, 'o');
-  cr_expect (snap_waits (&writer));
-  snap_expect_info ("s", "16/4096 16");
+  snap_write ("o", 0, 8, 'o');
+  snap_expect_info ("s", "Invalid");
   snap.mem[0]->stalled = false;
-  cr_expect_eq (snap_writer_join (&reader), 0);
-  cr_expect_eq (snap_writer_join (&writer), 0);
-  snap_expect ("s", 0, 8, 'b');
+  cr_expect_eq (snap_writer_join (&reader), -EIO);
 }
 
 Test (origin, a_snapshot_that_is_not_resumed_is_not_preserved)
