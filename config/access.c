@@ -35,6 +35,36 @@ access_same_net (const struct in6_addr *a, const struct in6_addr *b,
     ((a->s6_addr[bytes] ^ b->s6_addr[bytes]) & mask) == 0;
 }
 
+/* Only the last * ever has to take on more: what stands before it was found at
+ * the first place there is, and a later one would leave it no more room.
+ */
+static bool
+access_matches_name (const char *pattern, const char *name)
+{
+  const char *star = NULL, *rest = NULL;
+
+  if (pattern == NULL)
+    return true;
+  if (name == NULL || *name == '\0')
+    return false;
+  while (*name)
+    if (*pattern == '*') {
+      star = pattern++;
+      rest = name;
+    }
+    else if (*pattern == *name) {
+      pattern++;
+      name++;
+    }
+    else if (star && strchr (",+\\", *rest) == NULL) {
+      pattern = star + 1;
+      name = ++rest;
+    }
+    else
+      return false;
+  return pattern[strspn (pattern, "*")] == '\0';
+}
+
 static bool
 access_matches (const struct access_rule *rule,
                 const struct access_peer *peer)
@@ -44,6 +74,9 @@ access_matches (const struct access_rule *rule,
   if (rule->uid != ACCESS_ANY && !(peer->is_local && peer->uid == rule->uid))
     return false;
   if (rule->gid != ACCESS_ANY && !(peer->is_local && peer->gid == rule->gid))
+    return false;
+  if (!access_matches_name (rule->tls_dn, peer->tls_dn) ||
+      !access_matches_name (rule->tls_issuer_dn, peer->tls_issuer_dn))
     return false;
   return rule->prefix == ACCESS_ANY ||
     (peer->has_address && access_same_net (&rule->net, &peer->address,

@@ -21,6 +21,12 @@ struct access_rule {
   struct in6_addr net;     /* IPv4 is mapped into IPv6 … */
   unsigned prefix;         /* … so is this, in bits; ACCESS_ANY: no matter */
   enum { ACCESS_TLS_ANY, ACCESS_TLS_NO, ACCESS_TLS_YES } tls;
+  /* Patterns for the distinguished names of the client's certificate and of
+   * who issued it; NULL: no matter.  A * stands for any characters within one
+   * value of the name: none of , + \.  So "CN=*,O=Home" does not take the
+   * name "CN=x\,O=Home" for one of O=Home.
+   */
+  char *tls_dn, *tls_issuer_dn;
 };
 
 /* A client, as far as it is known. */
@@ -30,6 +36,7 @@ struct access_peer {
   unsigned uid, gid;
   bool has_address;        /* by TCP */
   struct in6_addr address;
+  const char *tls_dn, *tls_issuer_dn; /* RFC 4514; NULL or "": not known */
 };
 
 /* True if one of the rules admits the peer. */

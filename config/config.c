@@ -212,6 +212,10 @@ config_free_device (struct config_device *device)
   }
   for (i = 0; i < device->nr_messages; i++)
     free (device->messages[i]);
+  for (i = 0; i < device->nr_rules; i++) {
+    free (device->rules[i].tls_dn);
+    free (device->rules[i].tls_issuer_dn);
+  }
   free (device->rules);
   free (device->lines);
   free (device->messages);

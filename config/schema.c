@@ -15,6 +15,9 @@
 /* NBD limits every string on the wire to this. */
 #define SCHEMA_MAX_DESCRIPTION 4096
 
+/* Of a certificate; nobody's is that long. */
+#define SCHEMA_MAX_NAME 4096
+
 /* ------------------------------------------------------------------
  * Backings.
  */
@@ -232,6 +235,21 @@ schema_rule_tls (struct schema *s, const struct field *field,
   return r;
 }
 
+/* Distinguished names, which not every nbdkit tells. */
+static int
+schema_rule_name (struct schema *s, const struct field *field,
+                  const struct node *value, void *object)
+{
+  if (!HAVE_DECL_NBDKIT_PEER_TLS_DN)
+    return config_error (&value->mark, s->msg, "'%s' needs a newer nbdkit "
+                         "than this was built for: it does not tell the names "
+                         "in certificates", field->key);
+  if (value->kind == NODE_SCALAR && value->text[0] == '\0')
+    return config_error (&value->mark, s->msg, "'%s' must not be empty",
+                         field->key);
+  return field_text (s, field, value, object);
+}
+
 #define RULE(member) offsetof (struct access_rule, member)
 
 static const struct field schema_rule_list[] = {
@@ -239,6 +257,9 @@ static const struct field schema_rule_list[] = {
   { "gid", field_unsigned, RULE (gid), ACCESS_ANY - 1 },
   { "net", schema_rule_net },
   { "tls", schema_rule_tls },
+  { "tls-dn", schema_rule_name, RULE (tls_dn), SCHEMA_MAX_NAME },
+  { "tls-issuer-dn", schema_rule_name, RULE (tls_issuer_dn),
+    SCHEMA_MAX_NAME },
 };
 
 static const struct fields schema_rule_fields = FIELDS (schema_rule_list);

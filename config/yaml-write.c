@@ -201,6 +201,10 @@ writer_rule (struct writer *w, const struct access_rule *rule)
     writer_word (w, "tls");
     writer_word (w, rule->tls == ACCESS_TLS_YES ? "true" : "false");
   }
+  if (rule->tls_dn)
+    writer_text_field (w, "tls-dn", rule->tls_dn);
+  if (rule->tls_issuer_dn)
+    writer_text_field (w, "tls-issuer-dn", rule->tls_issuer_dn);
   writer_close_map (w);
 }
 

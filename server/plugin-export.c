@@ -52,6 +52,16 @@ export_find_address (struct access_peer *peer)
     peer->has_address = false;
 }
 
+/* The names stand in the client's certificate if nbdkit has verified that. */
+static void
+export_find_names (char **dn, char **issuer_dn)
+{
+#if HAVE_DECL_NBDKIT_PEER_TLS_DN
+  *dn = nbdkit_peer_tls_dn ();
+  *issuer_dn = nbdkit_peer_tls_issuer_dn ();
+#endif
+}
+
 /* Who the client of this thread is.  What is not known of it admits nobody. */
 static struct access_peer
 export_peer (void)
@@ -74,11 +84,16 @@ export_peer (void)
 static bool
 export_admits (const char *name)
 {
+  char *CLEANUP_FREE dn = NULL, *CLEANUP_FREE issuer_dn = NULL;
   struct access_peer peer;
 
   if (reload_admits (door.reload, name, NULL))
     return true;
   peer = export_peer ();
+  if (peer.tls)
+    export_find_names (&dn, &issuer_dn);
+  peer.tls_dn = dn;
+  peer.tls_issuer_dn = issuer_dn;
   return reload_admits (door.reload, name, &peer);
 }
 

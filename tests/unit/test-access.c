@@ -109,6 +109,47 @@ Test (access, all_that_a_rule_says_must_hold)
   cr_assert_not (access_admits (&rule, 1, &(struct access_peer) { 0 }));
 }
 
+/* Does the pattern take this name for one of its own? */
+static bool
+names (const char *pattern, const char *name)
+{
+  struct access_rule rule = anybody ();
+  struct access_peer peer = { .tls = true, .tls_dn = name };
+
+  rule.tls_dn = (char *) pattern;
+  return access_admits (&rule, 1, &peer);
+}
+
+Test (access, names_of_certificates_match_value_by_value)
+{
+  cr_assert (names ("CN=a,O=Home", "CN=a,O=Home"));
+  cr_assert_not (names ("CN=a,O=Home", "CN=a,O=Home,C=DE"));
+  cr_assert_not (names ("CN=a,O=Home", "CN=a"));
+  cr_assert (names ("CN=*,O=Home", "CN=a.b.c,O=Home"));
+  cr_assert (names ("CN=*,O=Home", "CN=,O=Home"));
+  cr_assert (names ("CN=*.b.*,O=*", "CN=a.b.b.c,O=Home"));
+  cr_assert (names ("CN=a*", "CN=a"));
+  cr_assert_not (names ("CN=*,O=Home", "CN=a,OU=x,O=Home"));
+  cr_assert_not (names ("CN=*,O=Home", "CN=a+OU=x,O=Home"));
+  /* He only calls himself so. */
+  cr_assert_not (names ("CN=*,O=Home", "CN=a\\,O=Home"));
+  cr_assert_not (names ("*", "CN=a,O=Home"));
+  cr_assert (names ("CN=a\\,b", "CN=a\\,b"));
+}
+
+Test (access, who_has_no_name_is_not_admitted_by_name)
+{
+  struct access_rule rule = anybody ();
+  struct access_peer peer = { .tls = true, .tls_dn = "CN=a" };
+
+  cr_assert_not (names ("*", ""));
+  cr_assert_not (names ("*", NULL));
+  rule.tls_issuer_dn = "CN=Home CA";
+  cr_assert_not (access_admits (&rule, 1, &peer));
+  peer.tls_issuer_dn = "CN=Home CA";
+  cr_assert (access_admits (&rule, 1, &peer));
+}
+
 Test (access, one_rule_is_enough_and_none_is_not)
 {
   struct access_peer local = { .is_local = true, .uid = 5 };
