@@ -307,7 +307,7 @@ pool_is_expired (struct pool *pool)
 int
 pool_may_provision (struct pool *pool)
 {
-  switch (pool->mode) {
+  switch ((enum pool_mode) pool->mode) {
   case POOL_WRITE:
     return 0;
   case POOL_OUT_OF_DATA_SPACE:

@@ -28,7 +28,8 @@ thin_meta_may_change (struct thin_metadata *md)
 void
 thin_meta_touch (struct thin_metadata *md)
 {
-  md->touched = md->changed = true;
+  md->touched = true;
+  md->changed = true;
 }
 
 int
