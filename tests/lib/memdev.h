@@ -39,4 +39,8 @@ struct memdev {
 struct memdev *memdev_new (const char *name, sector_t size);
 void memdev_free (struct memdev *m);
 
+/* The same, and tables find the device by its name meanwhile. */
+struct memdev *memdev_add (const char *name, sector_t size);
+void memdev_remove (struct memdev *m);
+
 #endif /* NBDM_MEMDEV_H */

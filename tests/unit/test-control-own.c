@@ -37,8 +37,7 @@ setup (void)
   snprintf (path, sizeof path, "%s/control", folder.path);
   reg = rig_new ();
   reload = reload_new (reg, NULL);
-  mem = memdev_new ("mem", 64);
-  devices_add (&mem->bdev);
+  mem = memdev_add ("mem", 64);
   rig_create (reg, "a");
   rig_load (reg, "a", "0 64 linear mem 0");
   rig_resume (reg, "a");
@@ -55,8 +54,7 @@ teardown (void)
   registry_shutdown (reg, 0);
   reload_free (reload);
   rig_free (reg);
-  devices_remove (&mem->bdev);
-  memdev_free (mem);
+  memdev_remove (mem);
   folder_remove (&folder);
 }
 

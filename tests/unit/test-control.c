@@ -65,8 +65,7 @@ setup (void)
   block_hangup ();
   reg = registry_new ();
   reload = reload_new (reg, NULL);
-  mem = memdev_new ("mem", 64);
-  devices_add (&mem->bdev);
+  mem = memdev_add ("mem", 64);
   start ();
 }
 
@@ -77,8 +76,7 @@ teardown (void)
   registry_shutdown (reg, 0);
   reload_free (reload);
   registry_free (reg);
-  devices_remove (&mem->bdev);
-  memdev_free (mem);
+  memdev_remove (mem);
   folder_remove (&folder);
 }
 

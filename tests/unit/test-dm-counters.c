@@ -18,8 +18,7 @@ static void
 setup (void)
 {
   reg = rig_new ();
-  disk = memdev_new ("disk", 1024);
-  devices_add (&disk->bdev);
+  disk = memdev_add ("disk", 1024);
   md = rig_start (reg, "a", "0 64 linear disk 0");
 }
 
@@ -28,8 +27,7 @@ teardown (void)
 {
   rig_stop (md);
   rig_free (reg);
-  devices_remove (&disk->bdev);
-  memdev_free (disk);
+  memdev_remove (disk);
 }
 
 TestSuite (counters, .init = setup, .fini = teardown, .timeout = 60);

@@ -46,10 +46,8 @@ setup (void)
   fixture_start (&f);
   cr_assert_eq (registry_create (f.registry, "lower", "", UINT32_MAX, &lower,
                                  NULL), 0);
-  a = memdev_new ("a", 4096);
-  b = memdev_new ("b", 4096);
-  devices_add (&a->bdev);
-  devices_add (&b->bdev);
+  a = memdev_add ("a", 4096);
+  b = memdev_add ("b", 4096);
 }
 
 static void
@@ -62,10 +60,8 @@ teardown (void)
 
   md_put (lower);
   fixture_stop (&f);
-  devices_remove (&a->bdev);
-  devices_remove (&b->bdev);
-  memdev_free (a);
-  memdev_free (b);
+  memdev_remove (a);
+  memdev_remove (b);
   for (i = 0; i < 4; i++) {
     snprintf (path, sizeof path, "%s/%s", folder, names[i]);
     cr_expect_eq (remove (path), 0, "%s", path);

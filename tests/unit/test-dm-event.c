@@ -15,16 +15,14 @@ static void
 setup (void)
 {
   reg = rig_new ();
-  disk = memdev_new ("disk", 1024);
-  devices_add (&disk->bdev);
+  disk = memdev_add ("disk", 1024);
 }
 
 static void
 teardown (void)
 {
   rig_free (reg);
-  devices_remove (&disk->bdev);
-  memdev_free (disk);
+  memdev_remove (disk);
 }
 
 TestSuite (event, .init = setup, .fini = teardown, .timeout = 60);

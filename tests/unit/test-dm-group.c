@@ -16,8 +16,7 @@ static void
 setup (void)
 {
   reg = rig_new ();
-  disk = memdev_new ("disk", 1024);
-  devices_add (&disk->bdev);
+  disk = memdev_add ("disk", 1024);
   rig_create (reg, "low");
   rig_load (reg, "low", "0 64 probe disk 0 low");
   rig_resume (reg, "low");
@@ -34,8 +33,7 @@ static void
 teardown (void)
 {
   rig_free (reg);
-  devices_remove (&disk->bdev);
-  memdev_free (disk);
+  memdev_remove (disk);
 }
 
 TestSuite (group, .init = setup, .fini = teardown, .timeout = 60);

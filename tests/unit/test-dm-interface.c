@@ -16,20 +16,16 @@ static void
 setup (void)
 {
   reg = rig_new ();
-  disk = memdev_new ("disk", 1024);
-  other = memdev_new ("other", 1024);
-  devices_add (&disk->bdev);
-  devices_add (&other->bdev);
+  disk = memdev_add ("disk", 1024);
+  other = memdev_add ("other", 1024);
 }
 
 static void
 teardown (void)
 {
   rig_free (reg);
-  devices_remove (&other->bdev);
-  devices_remove (&disk->bdev);
-  memdev_free (other);
-  memdev_free (disk);
+  memdev_remove (other);
+  memdev_remove (disk);
 }
 
 TestSuite (verbs, .init = setup, .fini = teardown, .timeout = 60);

@@ -17,20 +17,16 @@ static void
 setup (void)
 {
   fixture_start (&f);
-  a = memdev_new ("a", 4096);
-  b = memdev_new ("b", 4096);
-  devices_add (&a->bdev);
-  devices_add (&b->bdev);
+  a = memdev_add ("a", 4096);
+  b = memdev_add ("b", 4096);
 }
 
 static void
 teardown (void)
 {
   fixture_stop (&f);
-  devices_remove (&a->bdev);
-  devices_remove (&b->bdev);
-  memdev_free (a);
-  memdev_free (b);
+  memdev_remove (a);
+  memdev_remove (b);
 }
 
 TestSuite (dm_map, .init = setup, .fini = teardown);

@@ -32,21 +32,19 @@ setup (void)
   static struct block_device_ops aligned;
 
   fixture_start (&f);
-  a = memdev_new ("a", 1024);
+  a = memdev_add ("a", 1024);
   a->limits.logical_block_bytes = 4096;
   ops = aligned = *a->bdev.ops;
   aligned.submit = aligned_submit;
   a->bdev.ops = &aligned;
   all_aligned = true;
-  devices_add (&a->bdev);
 }
 
 static void
 teardown (void)
 {
   fixture_stop (&f);
-  devices_remove (&a->bdev);
-  memdev_free (a);
+  memdev_remove (a);
 }
 
 TestSuite (ebs, .init = setup, .fini = teardown);

@@ -16,24 +16,18 @@ static void
 setup (void)
 {
   fixture_start (&f);
-  a = memdev_new ("a", 1024);
-  b = memdev_new ("b", 1024);
-  c = memdev_new ("c", 1024);
-  devices_add (&a->bdev);
-  devices_add (&b->bdev);
-  devices_add (&c->bdev);
+  a = memdev_add ("a", 1024);
+  b = memdev_add ("b", 1024);
+  c = memdev_add ("c", 1024);
 }
 
 static void
 teardown (void)
 {
   fixture_stop (&f);
-  devices_remove (&a->bdev);
-  devices_remove (&b->bdev);
-  devices_remove (&c->bdev);
-  memdev_free (a);
-  memdev_free (b);
-  memdev_free (c);
+  memdev_remove (a);
+  memdev_remove (b);
+  memdev_remove (c);
 }
 
 TestSuite (linear, .init = setup, .fini = teardown);

@@ -20,20 +20,16 @@ static void
 setup (void)
 {
   fixture_start (&f);
-  a = memdev_new ("a", 262144);
-  l = memdev_new ("l", 262144);
-  devices_add (&a->bdev);
-  devices_add (&l->bdev);
+  a = memdev_add ("a", 262144);
+  l = memdev_add ("l", 262144);
 }
 
 static void
 teardown (void)
 {
   fixture_stop (&f);
-  devices_remove (&a->bdev);
-  devices_remove (&l->bdev);
-  memdev_free (a);
-  memdev_free (l);
+  memdev_remove (a);
+  memdev_remove (l);
 }
 
 TestSuite (log_writes, .init = setup, .fini = teardown);

@@ -16,16 +16,14 @@ static void
 setup (void)
 {
   fixture_start (&f);
-  a = memdev_new ("a", 1024);
-  devices_add (&a->bdev);
+  a = memdev_add ("a", 1024);
 }
 
 static void
 teardown (void)
 {
   fixture_stop (&f);
-  devices_remove (&a->bdev);
-  memdev_free (a);
+  memdev_remove (a);
 }
 
 TestSuite (unstriped, .init = setup, .fini = teardown);
