@@ -63,6 +63,8 @@ def serve(address, name):
     try:
         check("ready", told(notify), {"READY": "1", "STATUS": "Serving"})
         check("unix", export_size(lambda h: h.connect_unix(path)), 4096)
+        with socket.socket(socket.AF_UNIX) as control:
+            control.connect(FOLDER + "/control")
         port = str(tcp.getsockname()[1])
         check("tcp", export_size(lambda h: h.connect_tcp("127.0.0.1", port)),
               4096)
