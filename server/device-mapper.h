@@ -196,6 +196,12 @@ extern const struct target_type *const target_types[];
 int dm_target_error (struct dm_target *ti, int err, const char *fmt, ...)
   __attribute__ ((format (printf, 3, 4)));
 
+/* The next word as a number from min to max.  0, or -EINVAL with the message
+ * set, beginning with error.
+ */
+int dm_read_arg (struct dm_target *ti, struct args *args, uint32_t min,
+                 uint32_t max, const char *error, uint32_t *value);
+
 /* In a constructor: open what the word names (server/dm-dev.c says what that
  * can be) for the mode of the table.  Blocks while an upstream connects.  The
  * device belongs to the table.  0, or -errno with the message set, beginning

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Target types by name, and what targets call. */
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +30,19 @@ dm_target_error (struct dm_target *ti, int err, const char *fmt, ...)
   vsnprintf (m.text, sizeof m.text, fmt, ap);
   va_end (ap);
   return message_set (ti->message, err, "%s", m.text);
+}
+
+int
+dm_read_arg (struct dm_target *ti, struct args *args, uint32_t min,
+             uint32_t max, const char *error, uint32_t *value)
+{
+  const char *word = args_shift (args);
+
+  if (word == NULL)
+    return dm_target_error (ti, EINVAL, "%s: missing", error);
+  if (args_parse_u32 (word, value) < 0 || *value < min || *value > max)
+    return dm_target_error (ti, EINVAL, "%s: '%s'", error, word);
+  return 0;
 }
 
 const char *

@@ -56,19 +56,6 @@ flakey_parse_times (struct dm_target *ti, struct args *args)
 }
 
 static int
-flakey_parse_number (struct dm_target *ti, struct args *args, uint32_t min,
-                     uint32_t max, const char *error, uint32_t *out)
-{
-  const char *word = args_shift (args);
-
-  if (word == NULL)
-    return dm_target_error (ti, EINVAL, "%s: missing", error);
-  if (args_parse_u32 (word, out) < 0 || *out < min || *out > max)
-    return dm_target_error (ti, EINVAL, "%s: '%s'", error, word);
-  return 0;
-}
-
-static int
 flakey_parse_corrupt (struct dm_target *ti, struct args *args)
 {
   struct flakey *f = ti->private;
@@ -78,8 +65,8 @@ flakey_parse_corrupt (struct dm_target *ti, struct args *args)
   if (args->argc == 0)
     return dm_target_error (ti, EINVAL, "Feature corrupt_bio_byte requires "
                             "parameters: <byte> <r|w> <value> <flags>");
-  r = flakey_parse_number (ti, args, 1, UINT32_MAX,
-                           "Invalid corrupt bio byte", &f->corrupt_byte);
+  r = dm_read_arg (ti, args, 1, UINT32_MAX, "Invalid corrupt bio byte",
+                   &f->corrupt_byte);
   if (r < 0)
     return r;
   word = args_shift (args);
@@ -87,13 +74,12 @@ flakey_parse_corrupt (struct dm_target *ti, struct args *args)
     return dm_target_error (ti, EINVAL, "Invalid corrupt bio direction "
                             "(r or w): '%s'", word ? word : "");
   f->corrupt_writes = args_word_is (word, "w");
-  r = flakey_parse_number (ti, args, 0, 255, "Invalid corrupt value to write "
-                           "into bio byte (0-255)", &f->corrupt_value);
+  r = dm_read_arg (ti, args, 0, 255, "Invalid corrupt value to write into bio "
+                   "byte (0-255)", &f->corrupt_value);
   if (r < 0)
     return r;
-  return flakey_parse_number (ti, args, 0, UINT32_MAX,
-                              "Invalid corrupt bio flags mask",
-                              &f->corrupt_flags);
+  return dm_read_arg (ti, args, 0, UINT32_MAX,
+                      "Invalid corrupt bio flags mask", &f->corrupt_flags);
 }
 
 static int

@@ -29,33 +29,20 @@ struct switch_target {
  */
 
 static int
-switch_parse_number (struct dm_target *ti, struct args *args, uint32_t min,
-                     uint32_t max, const char *error, uint32_t *out)
-{
-  const char *word = args_shift (args);
-
-  if (word == NULL)
-    return dm_target_error (ti, EINVAL, "%s: missing", error);
-  if (args_parse_u32 (word, out) < 0 || *out < min || *out > max)
-    return dm_target_error (ti, EINVAL, "%s: '%s'", error, word);
-  return 0;
-}
-
-static int
 switch_parse_shape (struct dm_target *ti, struct args *args)
 {
   struct switch_target *s = ti->private;
   uint32_t options;
   int r;
 
-  r = switch_parse_number (ti, args, 1, UINT32_MAX, "Invalid number of paths",
-                           &s->nr_paths);
+  r = dm_read_arg (ti, args, 1, UINT32_MAX, "Invalid number of paths",
+                   &s->nr_paths);
   if (r == 0)
-    r = switch_parse_number (ti, args, 1, UINT32_MAX, "Invalid region size",
-                             &s->region);
+    r = dm_read_arg (ti, args, 1, UINT32_MAX, "Invalid region size",
+                     &s->region);
   if (r == 0)
-    r = switch_parse_number (ti, args, 0, 0,
-                             "Invalid number of optional args", &options);
+    r = dm_read_arg (ti, args, 0, 0, "Invalid number of optional args",
+                     &options);
   if (r < 0)
     return r;
   if (args->argc != UINT64_C (2) * s->nr_paths)
