@@ -190,10 +190,12 @@ thin_set_pool_table (struct inspect_thin *t, const struct inspect_image *image)
   if (blocks == 0 || blocks > SECTOR_MAX / size)
     inspect_set (t->report, "table", json_null ());
   else
-    inspect_set_text (t->report, "table", "0 %llu thin-pool %s %s %llu 0 1 "
-                      "read_only", (unsigned long long) (blocks * size),
+    inspect_set_text (t->report, "table", "0 %llu thin-pool %s %s %llu 0 %s",
+                      (unsigned long long) (blocks * size),
                       image->table_path, t->options->data,
-                      (unsigned long long) size);
+                      (unsigned long long) size,
+                      t->options->metadata_snapshot
+                        ? "2 read_only metadata_snap" : "1 read_only");
 }
 
 static void

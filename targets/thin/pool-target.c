@@ -37,6 +37,8 @@ pool_parse_feature (struct dm_target *ti, const char *word,
     features->read_only = true;
   else if (args_word_is (word, "error_if_no_space"))
     features->error_if_no_space = true;
+  else if (args_word_is (word, "metadata_snap"))
+    features->metadata_snap = true;
   else
     return dm_target_error (ti, EINVAL, "Unrecognised pool feature requested: "
                             "%s", word);
@@ -57,16 +59,22 @@ pool_parse_features (struct dm_target *ti, struct args *args,
                             "arguments: %s", count);
   while (n-- > 0 && r == 0)
     r = pool_parse_feature (ti, args_shift (args), features);
+  if (r == 0 && features->metadata_snap && !features->read_only)
+    r = dm_target_error (ti, EINVAL, "metadata_snap is for pools that are "
+                         "read_only");
   return r;
 }
 
-/* A pool that is only read may be in files that can only be read. */
+/* A pool that is only read may be in files that can only be read; whose
+ * metadata snapshot is read never writes, whatever the table becomes.
+ */
 static int
 pool_get_device (struct dm_target *ti, const char *word, struct dm_dev **dev,
                  const char *error)
 {
   const struct pool_target *pt = ti->private;
-  int r = dm_get_device (ti, word, dev);
+  int r = pt->requested.metadata_snap ? dm_get_device_for (ti, word, false, dev)
+                                      : dm_get_device (ti, word, dev);
 
   if (pt->requested.read_only && (r == -EACCES || r == -EROFS || r == -EPERM)) {
     *ti->message = (struct message) { "" };
@@ -373,7 +381,8 @@ static void
 pool_status_features (const struct pool_features *f, FILE *out)
 {
   fprintf (out, "%u ", !f->zero_new_blocks + !f->discard_enabled +
-           !f->discard_passdown + f->read_only + f->error_if_no_space);
+           !f->discard_passdown + f->read_only + f->error_if_no_space +
+           f->metadata_snap);
   if (!f->zero_new_blocks)
     fputs ("skip_block_zeroing ", out);
   if (!f->discard_enabled)
@@ -384,6 +393,8 @@ pool_status_features (const struct pool_features *f, FILE *out)
     fputs ("read_only ", out);
   if (f->error_if_no_space)
     fputs ("error_if_no_space ", out);
+  if (f->metadata_snap)
+    fputs ("metadata_snap ", out);
 }
 
 static void

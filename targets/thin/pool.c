@@ -55,6 +55,7 @@ pool_new (struct dm_target *ti, const struct pool_line *line)
   pool->metadata = line->metadata;
   pool->data = line->data;
   pool->block_sectors = line->block_sectors;
+  pool->metadata_snap = line->features.metadata_snap;
   pool->discard_enabled = line->features.discard_enabled;
   pool->discard_passdown = true; /* what the kernel shows before a resume */
   pool->suspended = true;
@@ -88,6 +89,7 @@ pool_open (struct pool *pool, struct dm_target *ti,
   struct thin_meta_params params = {
     .bdev = line->metadata, .data_block_sectors = line->block_sectors,
     .read_only = line->features.read_only || dm_target_is_check (ti),
+    .metadata_snapshot = line->features.metadata_snap,
     .flush_data = pool_flush_data, .context = pool,
   };
   struct message msg = { "" };
@@ -145,6 +147,9 @@ pool_find (struct dm_target *ti, const struct pool_line *line,
                             "another mode or under another name");
   if (pool == NULL)
     return pool_create (ti, line, out);
+  if (pool->metadata_snap != line->features.metadata_snap)
+    return dm_target_error (ti, EINVAL, "different pool cannot replace a "
+                            "pool: the metadata snapshot is one of its own");
   if (pool->discard_enabled != line->features.discard_enabled)
     return dm_target_error (ti, EINVAL, "Discard support cannot be disabled "
                             "once enabled");

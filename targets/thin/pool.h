@@ -29,6 +29,8 @@ enum pool_mode {
 struct pool_features {
   bool zero_new_blocks, discard_enabled, discard_passdown, read_only,
     error_if_no_space;
+  bool metadata_snap; /* not in Linux: thins as the metadata snapshot has them;
+                         with read_only */
 };
 
 /* One per pool device, whatever tables it has had: a table that replaces
@@ -57,6 +59,7 @@ struct pool {
   struct block_device *md;     /* the mapped device: the key */
   struct block_device *metadata, *data; /* the same for all its tables */
   sector_t block_sectors;
+  bool metadata_snap;          /* of which state; the same for all its tables */
   unsigned tables, users;      /* targets of this type, of both; their gate */
 
   struct gate gate;            /* GATE_COMMIT: commits and changes of mode */

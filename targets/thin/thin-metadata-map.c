@@ -23,7 +23,8 @@ map_may_read (struct thin_device *td)
 }
 
 /* A value as it is on disk.  A block that is not there would be beyond the end
- * of the data device, or somebody else's.
+ * of the data device, or somebody else's.  Those of a metadata snapshot belong
+ * to the present thins.
  */
 static int
 map_unpack (const struct thin_device *td, const void *disk,
@@ -32,7 +33,8 @@ map_unpack (const struct thin_device *td, const void *disk,
   uint64_t value = from_le64 (*(const le64 *) disk);
 
   mapping->data_block = value >> 24;
-  mapping->shared = td->snapshotted_time > (value & THIN_MAX_TIME);
+  mapping->shared = td->md->params.metadata_snapshot ||
+    td->snapshotted_time > (value & THIN_MAX_TIME);
   return mapping->data_block < td->md->data_end ? 0 : -EILSEQ;
 }
 

@@ -204,7 +204,9 @@ super_read (struct thin_metadata *md, block_t nr, struct thin_superblock *s,
   return 0;
 }
 
-/* The trees of the metadata snapshot, with the maps of the present. */
+/* The trees of the metadata snapshot, and the numbers that belong to them; all
+ * else is of the present.
+ */
 static int
 super_read_held (struct thin_metadata *md, struct message *msg)
 {
@@ -213,14 +215,14 @@ super_read_held (struct thin_metadata *md, struct message *msg)
   int r;
 
   if (held == 0)
-    return message_set (msg, ENODATA, "there is no metadata snapshot");
+    return message_set (msg, ENODATA, "it has no metadata snapshot");
   r = super_read (md, held, &s, msg);
   if (r < 0)
     return r;
-  memcpy (s.data_sm_root, md->super.data_sm_root, sizeof s.data_sm_root);
-  memcpy (s.metadata_sm_root, md->super.metadata_sm_root,
-          sizeof s.metadata_sm_root);
-  md->super = s;
+  md->super.time = s.time;
+  md->super.trans_id = s.trans_id;
+  md->super.mapping_root = s.mapping_root;
+  md->super.details_root = s.details_root;
   return 0;
 }
 

@@ -69,8 +69,9 @@ struct thin_meta_params {
   /* Nothing is written, until thin_meta_set_read_only says otherwise. */
   bool read_only;
 
-  /* Open the metadata snapshot instead of the present state: read-only for
-   * ever.  -ENODATA if there is none.
+  /* Open the metadata snapshot instead of the present state: thins, mappings,
+   * clock and transaction id are its own.  Read-only for ever, and every
+   * mapping is shared.  -ENODATA if there is none.
    */
   bool metadata_snapshot;
 

@@ -84,7 +84,10 @@ same "r[0]['needs_check'], r[0]['metadata_snapshot']" "True None"
 same "[t['id'] for t in r[1]['thins']], r[1]['metadata_snapshot']" \
      "[0, 5] 491"
 inspect --json --metadata-snapshot "$tmp/07-metasnap-held" >"$tmp/json"
-same "[t['id'] for t in r[0]['thins']]" "[0, 4]"
+same "[t['id'] for t in r[0]['thins']], r[0]['transaction_id'],
+     r[0]['metadata_snapshot']" "[0, 4] 0 491"
+same "r[0]['table']" "0 2621440 thin-pool $tmp/07-metasnap-held DATA 128 0 2 \
+read_only metadata_snap"
 if inspect --metadata-snapshot "$snaps" >"$tmp/out" 2>&1; then
   fail "showed a metadata snapshot that is not there"
 fi

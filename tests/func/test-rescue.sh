@@ -7,19 +7,19 @@ requires xz --version
 requires /usr/bin/python3 -c 'import nbd, json'
 fixtures=$(cd "$(dirname "$0")/../fixtures/thin" && pwd)
 
-# rescue NAME: serve the pool, with data blocks that tell their numbers, and
-# compare all thins with the dump.
+# rescue NAME [DUMP OPTION]: serve the pool, with data blocks that tell their
+# numbers, and compare all thins with the dump.
 rescue ()
 {
   local meta=$tmp/meta data=$tmp/data allocated
   rm -f "$meta" "$data"
   xz -dc "$fixtures/$1.img.xz" >"$meta"
-  xz -dc "$fixtures/$1.xml.xz" >"$tmp/dump.xml"
+  xz -dc "$fixtures/${2:-$1}.xml.xz" >"$tmp/dump.xml"
   /usr/bin/python3 - "$tmp/dump.xml" "$data" <<'PYTHON'
 import re, struct, sys
 text = open(sys.argv[1]).read()
 with open(sys.argv[2], "wb") as f:
-    f.truncate(65536 * int(re.search(r'nr_data_blocks="(\d+)"', text)[1]))
+    f.truncate(65536 * 20480)
     for m in re.finditer(r'data_(?:block|begin)="(\d+)"(?: length="(\d+)")?',
                          text):
         for b in range(int(m[1]), int(m[1]) + int(m[2] or 1)):
@@ -31,7 +31,7 @@ PYTHON
   head -c 16M "$data" >"$tmp/data-before"
   sync "$data"
   allocated=$(stat -c %b "$data")
-  "$run" nbdm-inspect --json --data="$data" "$meta" >"$tmp/json"
+  "$run" nbdm-inspect --json ${3:+"$3"} --data="$data" "$meta" >"$tmp/json"
   /usr/bin/python3 - "$tmp/json" >"$tmp/tables.yaml" <<'PYTHON'
 import json, sys
 pool = json.load(open(sys.argv[1]))[0]
@@ -90,3 +90,7 @@ PYTHON
 
 rescue 03-snaps-overflow
 rescue 08-needs-check
+rescue 07-metasnap-held
+rescue 07-metasnap-held 07-metasnap-held.metadata-snap --metadata-snapshot
+grep -q "2 read_only metadata_snap" "$tmp/tables.yaml" ||
+  fail "that was the present state"

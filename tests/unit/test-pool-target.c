@@ -48,6 +48,12 @@ Test (pool_target, bad_lines)
     { "m2 m1 128 x", EINVAL, "Invalid low water mark" },
     { "m2 m1 128 -1", EINVAL, "Invalid low water mark" },
     { "m2 m1 128 0 1 read_only", EPERM, "Error creating metadata object" },
+    { "m2 m1 128 0 1 metadata_snap", EINVAL, "metadata_snap is for pools that "
+      "are read_only" },
+    { "m2 m1 128 0 2 metadata_snap error_if_no_space", EINVAL,
+      "metadata_snap is for pools that are read_only" },
+    { "m2 m1 128 0 2 metadata_snap read_only", EPERM,
+      "Error creating metadata object" },
   };
   char line[120];
   size_t i;
@@ -214,6 +220,104 @@ Test (pool_target, a_read_only_pool_writes_nothing)
   pool_rig_remove ("pool");
   for (i = 0; i < 2; i++)
     cr_expect_eq (pool_rig.mem[i]->counts[BIO_WRITE], writes[i]);
+}
+
+/* Thin 0 has blocks of 'a', 'b', 'c', thin 1 one of 'd'; then that is deleted,
+ * and in thin 0 one is discarded, the second written over, a fourth added.
+ */
+static void
+make_metadata_snapshot (void)
+{
+  struct mapped_device *md;
+  unsigned i;
+
+  pool_rig_pool (1024, 8, 0, "");
+  pool_rig_send ("create_thin 1");
+  md = pool_rig_thin ("t1", 1, 32);
+  cr_assert_eq (pool_rig_write (md, 0, 128, 'd'), 0);
+  pool_rig_close (md, "t1");
+  pool_rig_send ("create_thin 0");
+  md = pool_rig_thin ("t", 0, 32);
+  for (i = 0; i < 3; i++)
+    cr_assert_eq (pool_rig_write (md, i * 128, 128, 'a' + i), 0);
+  pool_rig_send ("set_transaction_id 0 7");
+  pool_rig_send ("reserve_metadata_snap");
+  pool_rig_send ("set_transaction_id 7 8");
+  pool_rig_send ("delete 1");
+  cr_assert_eq (dmtest_io (md, BIO_DISCARD, 0, 128, NULL), 0);
+  cr_assert_eq (pool_rig_write (md, 128, 128, 'B'), 0);
+  cr_assert_eq (pool_rig_write (md, 384, 128, 'e'), 0);
+  pool_rig_close (md, "t");
+  pool_rig_remove ("pool");
+}
+
+/* No block that it maps has become another's; but one that was written over in
+ * its place shows what is there now.
+ */
+Test (pool_target, the_thins_of_a_metadata_snapshot_can_be_read)
+{
+  struct mapped_device *md;
+  unsigned writes[2], i;
+
+  make_metadata_snapshot ();
+  for (i = 0; i < 2; i++)
+    writes[i] = pool_rig.mem[i]->counts[BIO_WRITE];
+  pool_rig_pool (1024, 8, 0, "2 metadata_snap read_only");
+  expect_table ("m2 m1 128 0 2 read_only metadata_snap ");
+  pool_rig_expect ("pool", "7 117/1024 5/8 33 ro discard_passdown "
+                   "queue_if_no_space - 256 ");
+  md = pool_rig_thin ("t1", 1, 32);
+  pool_rig_check (md, 0, 128, 'd');
+  pool_rig_close (md, "t1");
+  md = pool_rig_thin ("t", 0, 32);
+  pool_rig_expect ("t", "384 383");
+  pool_rig_check (md, 128, 128, 'B');
+  pool_rig_check (md, 256, 128, 'c');
+  pool_rig_check (md, 384, 128, 0);
+  pool_rig_close (md, "t");
+  pool_rig_remove ("pool");
+  for (i = 0; i < 2; i++)
+    cr_expect_eq (pool_rig.mem[i]->counts[BIO_WRITE], writes[i]);
+}
+
+/* Not even where a read-only pool would let a thin write to what is its own. */
+Test (pool_target, nothing_writes_to_a_metadata_snapshot)
+{
+  struct mapped_device *md;
+  char data[SECTOR_SIZE] = "";
+
+  make_metadata_snapshot ();
+  pool_rig_pool (1024, 8, 0, "2 read_only metadata_snap");
+  md = pool_rig_thin ("t", 0, 32);
+  cr_expect_eq (dmtest_io (md, BIO_WRITE, 256, 1, data), -EIO);
+  cr_expect_eq (dmtest_io (md, BIO_WRITE_ZEROES, 256, 1, NULL), -EIO);
+  cr_expect_eq (dmtest_io (md, BIO_WRITE, 600, 1, data), -EIO);
+  cr_expect_eq (dmtest_io (md, BIO_DISCARD, 256, 128, NULL), 0);
+  pool_rig_check (md, 256, 128, 'c');
+  cr_expect_eq (pool_rig_message ("release_metadata_snap"), -EOPNOTSUPP);
+  pool_rig_close (md, "t");
+}
+
+Test (pool_target, a_metadata_snapshot_is_another_pool)
+{
+  make_metadata_snapshot ();
+  pool_rig_pool (1024, 8, 0, "2 read_only metadata_snap");
+  cr_expect_eq (pool_rig_reload (1024, 8, 0, "1 read_only"), -EINVAL);
+  cr_expect (strstr (pool_rig.msg.text,
+                     "different pool cannot replace a pool"), "%s",
+             pool_rig.msg.text);
+  cr_expect_eq (pool_rig_reload (1024, 8, 0, "2 read_only metadata_snap"), 0);
+  pool_rig_remove ("pool");
+  pool_rig_pool (1024, 8, 0, "1 read_only");
+  cr_expect_eq (pool_rig_reload (1024, 8, 0, "2 read_only metadata_snap"),
+                -EINVAL);
+  cr_expect_eq (pool_rig_reload (1024, 8, 0, ""), 0);
+  pool_rig_send ("release_metadata_snap");
+  pool_rig_remove ("pool");
+  cr_expect_eq (pool_rig_create ("px", "0 1024 thin-pool m2 m1 128 0 2 "
+                                 "read_only metadata_snap"), -ENODATA);
+  cr_expect (strstr (pool_rig.msg.text, "it has no metadata snapshot"), "%s",
+             pool_rig.msg.text);
 }
 
 /* A reload without the feature makes it writable again. */
