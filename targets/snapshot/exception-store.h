@@ -54,18 +54,22 @@ struct exception_store;
 int store_new (const char *type, const char *chunk_sectors,
                struct block_device *origin, struct block_device *cow,
                struct exception_store **store, struct message *msg);
-void store_free (struct exception_store *store); /* NULL is fine; no I/O */
+
+/* NULL is fine.  No I/O, unless store_invalidate has failed: then it is tried
+ * once more.
+ */
+void store_free (struct exception_store *store);
 
 /* Read the COW device into the table, which is empty, or make a new store on
  * it if it starts with four zero bytes.  Afterwards the chunk size is the
  * header's.  Blocks.
  *
- * 0 even if the store is marked invalid: then the table stays empty and
- * store_is_valid says so.  Otherwise -errno with a message "Failed to read
- * snapshot metadata: …", and the store can only be freed: -EIO (unreadable,
- * shorter than its table, not writable though new), -ENXIO (something else is
- * on the device), -EINVAL (version, chunk size), -EILSEQ (an exception that
- * cannot be), -ENOMEM.  Linux 6.1 loads the latter.
+ * 0 even if the store is marked invalid, or should have been and is so now:
+ * then the table stays empty and store_is_valid says so.  Otherwise -errno with
+ * a message "Failed to read snapshot metadata: …", and the store can only be
+ * freed: -EIO (unreadable, shorter than its table, not writable though new or
+ * lost), -ENXIO (something else is on the device), -EINVAL (version, chunk
+ * size), -EILSEQ (an exception that cannot be: Linux 6.1 loads it), -ENOMEM.
  *
  * Two exceptions for one old chunk: the first counts (Linux 6.1), and the log
  * says how many there were.
@@ -150,9 +154,14 @@ int store_commit (struct exception_store *store, const struct prepared p[],
 /* Mark the store invalid on disk: done and flushed on return.  Until then no
  * write that the snapshot should have preserved may reach the origin, or
  * after a crash the snapshot would be back with wrong contents (Linux 6.1
- * does not wait).  Later calls wait for the first and return its result.
- * 0, or -errno if the header could not be written or flushed: the store is
- * invalid for this process only.
+ * does not wait).  Later calls wait for the first.
+ *
+ * 0, or -errno if the header could not be written or flushed.  Then the write
+ * to the origin goes on all the same, and only this process knows that the
+ * store is lost.  It remembers (store-lost.h): later calls, store_free and the
+ * next store_load write the header anew, and the load refuses the store while
+ * they cannot.  Another process, or this one started again, takes it for valid
+ * meanwhile.
  */
 int store_invalidate (struct exception_store *store);
 

@@ -61,8 +61,8 @@ snapshot_invalidate (struct snapshot *s, enum snapshot_reason why)
   if (!atomic_exchange (&s->valid, false))
     return;
   if (r < 0)
-    log_error ("snapshots: write header failed: the snapshot will look valid "
-               "when it is loaded again");
+    log_error ("snapshots: write header failed: only this server knows that "
+               "the snapshot is lost");
   snapshot_tell (s, why == SNAPSHOT_NO_SPACE ?
                  "Invalidating snapshot: Unable to allocate exception." :
                  "Invalidating snapshot: Error reading/writing.");

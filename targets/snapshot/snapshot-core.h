@@ -154,7 +154,9 @@ int snapshot_submit (const struct bio *bio);
 enum snapshot_reason { SNAPSHOT_IO_ERROR, SNAPSHOT_NO_SPACE };
 
 /* The snapshot is lost: on disk, in the log, and as an event.  Blocks until it
- * is on disk, so that what made it so can go on to the origin.
+ * is on disk, so that what made it so can go on to the origin; or until that
+ * has failed: no snapshot makes a write to the origin fail, or wait for ever.
+ * See store_invalidate for what comes of it then.
  */
 void snapshot_invalidate (struct snapshot *s, enum snapshot_reason why);
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "targets/snapshot/store-lost.h"
 
 #define LOAD_ERROR "Failed to read snapshot metadata: "
 
@@ -50,6 +51,22 @@ persistent_select_page (struct persistent *s, uint64_t entry)
   used = s->nr_entries - first;
   if (r == 0 && used < s->page_entries)
     memset (&s->page[used], 0, (s->page_entries - used) * sizeof *s->page);
+  return r;
+}
+
+/* Under gate. */
+static int
+persistent_write_invalid (struct persistent *s)
+{
+  struct cow_header header = { false, s->store.chunk_sectors };
+  int r = cow_write_header (s->store.cow, s->header, s->store.block_bytes,
+                            &header);
+
+  if (r == 0)
+    r = bdev_flush (s->store.cow);
+  s->marked = r == 0;
+  if (r == 0)
+    lost_store_forget (s->store.cow);
   return r;
 }
 
@@ -196,6 +213,47 @@ load_contents (struct load *load, bool is_new)
 }
 
 static int
+load_count (void *opaque, uint64_t nr, const struct exception *e)
+{
+  return 0;
+}
+
+/* Is it the store that was lost on this device when it could not be written?
+ * Or else that one is gone.
+ */
+static bool
+load_was_lost (struct load *load, bool valid)
+{
+  uint32_t chunk_sectors = load->s->store.chunk_sectors;
+  struct block_device *cow = load->s->store.cow;
+  struct lost_store lost;
+  struct cow_end end;
+
+  if (!lost_store_find (cow, &lost))
+    return false;
+  if (valid && lost.chunk_sectors == chunk_sectors &&
+      (cow_read_entries (cow, chunk_sectors, load_count, NULL, &end) < 0 ||
+       end.nr_entries >= lost.nr_entries))
+    return true;
+  lost_store_forget (cow);
+  return false;
+}
+
+static int
+load_lost (struct load *load)
+{
+  int r;
+  ACQUIRE_GATE_FOR_SCOPE (&load->s->gate);
+
+  r = persistent_write_invalid (load->s);
+  if (r < 0)
+    return message_set (load->msg, EIO, LOAD_ERROR "the snapshot is lost, but "
+                        "this cannot be written: %s", strerror (-r));
+  load->s->valid = false;
+  return 0;
+}
+
+static int
 load_header (struct load *load, enum cow_header_kind kind,
              const struct cow_header *header)
 {
@@ -203,6 +261,7 @@ load_header (struct load *load, enum cow_header_kind kind,
 
   switch (kind) {
   case COW_HEADER_NEW:
+    lost_store_forget (load->s->store.cow);
     return load_contents (load, true);
   case COW_HEADER_FOREIGN:
     return message_set (load->msg, ENXIO, LOAD_ERROR
@@ -214,9 +273,13 @@ load_header (struct load *load, enum cow_header_kind kind,
     break;
   }
   r = load_chunk_size (load, header->chunk_sectors);
+  if (r < 0)
+    return r;
+  if (load_was_lost (load, header->valid))
+    return load_lost (load);
   load->s->valid = header->valid;
-  load->s->invalidated = !header->valid;
-  return r == 0 && header->valid ? load_contents (load, false) : r;
+  load->s->marked = !header->valid;
+  return header->valid ? load_contents (load, false) : 0;
 }
 
 static void
@@ -326,14 +389,17 @@ persistent_is_valid (struct exception_store *store)
   return ((struct persistent *) store)->valid;
 }
 
+/* Under gate.  What failed before is written anew. */
 static int
-persistent_write_invalid (struct persistent *s)
+persistent_mark (struct persistent *s)
 {
-  struct cow_header header = { false, s->store.chunk_sectors };
-  int r = cow_write_header (s->store.cow, s->header, s->store.block_bytes,
-                            &header);
+  struct lost_store lost = { s->store.chunk_sectors,
+                             s->stale ? s->stale_from : s->nr_entries };
+  int r = persistent_write_invalid (s);
 
-  return r < 0 ? r : bdev_flush (s->store.cow);
+  if (r < 0 && lost_store_remember (s->store.cow, &lost) < 0)
+    log_error ("snapshot: out of memory: cannot remember a lost snapshot");
+  return r;
 }
 
 static int
@@ -346,11 +412,7 @@ persistent_invalidate (struct exception_store *store)
   latch_release (&s->latch);
 
   ACQUIRE_GATE_FOR_SCOPE (&s->gate);
-  if (!s->invalidated) {
-    s->invalidated = true;
-    s->invalidate_result = persistent_write_invalid (s);
-  }
-  return s->invalidate_result;
+  return s->marked ? 0 : persistent_mark (s);
 }
 
 /* ------------------------------------------------------------------
@@ -362,6 +424,9 @@ persistent_free (struct exception_store *store)
 {
   struct persistent *s = (struct persistent *) store;
 
+  /* The device may be back. */
+  if (!s->valid)
+    persistent_invalidate (store);
   latch_destroy (&s->latch);
   gate_destroy (&s->gate);
   free (s->header);

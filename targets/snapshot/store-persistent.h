@@ -35,8 +35,7 @@ struct persistent {
   uint64_t page_nr;
   bool stale;          /* the disk may differ from stale_from on, … */
   uint64_t stale_from; /* an entry of the page */
-  bool invalidated; /* the header was written */
-  int invalidate_result;
+  bool marked;         /* the header says that the store is lost */
 
   /* Becomes false under latch and never true again. */
   atomic_bool valid;

@@ -148,6 +148,27 @@ Test (snapshot_faults, of_the_origin_leave_right_snapshots_or_none)
   cr_expect_gt (n, 40);
 }
 
+/* The origin is written to though nobody can be told that "s" is lost.  So "s"
+ * must not come back while the server lives, whatever its COW device says.
+ */
+Test (snapshot_faults, a_loss_that_cannot_be_written_is_remembered)
+{
+  setup ();
+  create_all ();
+  faultdev_arm (&faults[1], 1 << BIO_WRITE, 1, true);
+  snap_write ("o", 0, 16, 'o');
+  snap_expect_mem (1, 0, 16, 'o');
+  snap_expect_info ("s", "Invalid");
+  snap_remove ("s");
+  snap_refuse ("0 512 snapshot m1 m2 P 4", EIO, "the snapshot is lost");
+  snap_refuse ("0 512 snapshot-merge m1 m2 P 4", EIO, "the snapshot is lost");
+  faultdev_arm (&faults[1], 0, 0, false);
+  snap_create ("s", "0 512 snapshot m1 m2 P 4");
+  snap_expect_info ("s", "Invalid");
+  snap_expect ("t", 0, 16, 'b');
+  teardown ();
+}
+
 /* ------------------------------------------------------------------
  * A merge.
  */
