@@ -182,9 +182,14 @@ pool_set_mode_locked (struct pool *pool, enum pool_mode mode)
  * Commits and failures.
  */
 
+/* A server that ends does not wait for a device that does not answer: then, as
+ * after a crash, the last transaction is whole, and nothing has to be checked.
+ */
 static void
-pool_roll_back (struct pool *pool)
+pool_roll_back (struct pool *pool, int cause)
 {
+  bool check = cause != -ESHUTDOWN;
+
   pool_complain (pool, "aborting current metadata transaction");
   if (thin_meta_abort (pool->meta) < 0) {
     pool_complain (pool, "failed to abort metadata transaction");
@@ -192,7 +197,8 @@ pool_roll_back (struct pool *pool)
   }
   pool_forget_mappings (pool);
   pool->dropper = POOL_DROPPED_NONE;
-  if (pool->mode != POOL_FAIL && thin_meta_set_needs_check (pool->meta) < 0) {
+  if (check && pool->mode != POOL_FAIL &&
+      thin_meta_set_needs_check (pool->meta) < 0) {
     pool_complain (pool, "failed to set 'needs_check' flag in metadata");
     pool->check_pending = true;
   }
@@ -222,7 +228,7 @@ pool_failed_locked (struct pool *pool, const char *what, int r)
   pool_complain (pool, "metadata operation '%s' failed: %s", what,
                  strerror (-r));
   door_close (&pool->changers);
-  pool_roll_back (pool);
+  pool_roll_back (pool, r);
   door_open (&pool->changers);
 }
 

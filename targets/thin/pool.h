@@ -199,7 +199,8 @@ int pool_commit_locked (struct pool *pool);
 int pool_commit (struct pool *pool);
 
 /* A change of the metadata failed: what, with the error r.  If that broke the
- * transaction: roll it back, set needs_check, go read-only.
+ * transaction: roll it back, set needs_check unless the server is ending, go
+ * read-only.
  */
 void pool_failed_locked (struct pool *pool, const char *what, int r);
 void pool_failed (struct pool *pool, const char *what, int r);

@@ -257,6 +257,20 @@ Test (pool_mode, a_failed_commit_makes_it_read_only)
   cr_expect_eq (pool_rig_message ("create_thin 1"), -EOPNOTSUPP);
 }
 
+/* It is whole: nobody has to repair what the end of the server cut off. */
+Test (pool_mode, a_commit_that_the_end_of_the_server_cut_off_needs_no_check)
+{
+  pool_rig.mem[1]->bad_errno = ESHUTDOWN;
+  fail_a_commit (pool_rig.mem[1]);
+  pool_rig.mem[1]->fail_flush = false;
+  expect_mode ("ro", "queue_if_no_space", "-");
+  pool_rig_close (md, "t");
+  pool_rig_remove ("pool");
+  cr_expect_leq (pool_rig_thin_check (), 0);
+  pool_rig_pool (1024, 64, 0, "");
+  expect_mode ("rw", "queue_if_no_space", "-");
+}
+
 /* needs_check outlives the pool, and no growth or reload makes it writable;
  * where it could not be written at first it is in the end.
  */
