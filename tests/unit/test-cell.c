@@ -147,6 +147,35 @@ Test (cell, nobody_overtakes_who_waits)
   stop (&c);
 }
 
+/* In nanoseconds, of all threads. */
+static uint64_t
+cpu_time (void)
+{
+  struct timespec ts;
+
+  clock_gettime (CLOCK_PROCESS_CPUTIME_ID, &ts);
+  return ts.tv_sec * UINT64_C (1000000000) + ts.tv_nsec;
+}
+
+Test (cell, who_waits_sleeps)
+{
+  static const struct timespec moment = { .tv_nsec = 200000000 };
+  struct holder b[4];
+  struct cell cell;
+  uint64_t begin;
+  unsigned i;
+
+  cell_acquire (&cells, &cell, 1, 2, true);
+  for (i = 0; i < 4; i++)
+    start (&b[i], 1, 2, true);
+  begin = cpu_time ();
+  nanosleep (&moment, NULL);
+  cr_expect_lt (cpu_time () - begin, 50000000);
+  cell_release (&cells, &cell);
+  for (i = 0; i < 4; i++)
+    stop (&b[i]);
+}
+
 Test (cell, a_cell_of_several_ranges_leaves_the_gaps_free)
 {
   static const struct cell_range ranges[] = { { 8, 9 }, { 1, 3 }, { 5, 6 } };

@@ -142,6 +142,8 @@ Test (exception_store, handover)
   store_usage (young, &usage);
   cr_expect_eq (usage.total, 4096);
   cr_expect_eq (usage.allocated, 5 * 8);
+  store_usage (old, &usage);
+  cr_expect_eq (usage.total, bdev_size (&cow->bdev));
   cr_assert_eq (store_prepare (young, p, 2), 0);
   cr_expect_eq (p[0].new_chunk, 5);
   cr_expect_eq (store_commit (young, p, 2, true), 0);

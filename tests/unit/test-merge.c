@@ -123,9 +123,9 @@ Test (merge, a_flush_is_for_both)
 
 /* The batch writes to the origin and stands still there. */
 static void
-start_and_stall (void)
+start_and_stall (const char *table)
 {
-  snap_load ("m", MERGE);
+  snap_load ("m", table);
   snap.mem[0]->stalled = true;
   snap_resume ("m");
   snap_wait_stalled (1, 1);
@@ -136,7 +136,7 @@ Test (merge, a_write_into_the_batch_waits_and_a_read_does_not)
   struct snap_writer w;
 
   make_store ();
-  start_and_stall ();
+  start_and_stall (MERGE);
   snap_writer_start (&w, "m", BIO_WRITE, 150, 4, 'w');
   cr_expect (snap_waits (&w));
   snap_expect ("m", 100, 100, 's');
@@ -147,18 +147,29 @@ Test (merge, a_write_into_the_batch_waits_and_a_read_does_not)
   snap_expect_mem (1, 154, 46, 's');
 }
 
+/* It preserves "t" when the write comes, and then must not read yet what is
+ * being written.
+ */
 Test (merge, the_batch_waits_for_writes_into_it)
 {
   struct snap_writer w;
 
   make_store ();
+  snap_create ("t", "0 4096 snapshot m1 m3 P 8");
   snap_load ("m", MERGE);
-  snap_suspend ("m");
+  snap.mem[2]->stalled = true;
   snap_resume ("m");
-  wait_merged ("m");
+  snap_wait_stalled (3, 1);
+  snap.mem[1]->stalled = true;
   snap_writer_start (&w, "m", BIO_WRITE, 150, 4, 'w');
+  snap_wait_stalled (2, 1);
+  snap.mem[2]->stalled = false;
+  cr_expect (snap_waits (&w));
+  cr_expect_eq (snap.mem[1]->waiting, 1);
+  snap.mem[1]->stalled = false;
   cr_expect_eq (snap_writer_join (&w), 0);
-  snap_expect ("m", 150, 4, 'w');
+  wait_merged ("m");
+  snap_expect_mem (1, 150, 4, 'w');
 }
 
 Test (merge, writes_elsewhere_preserve_the_others_and_add_nothing)
@@ -173,6 +184,19 @@ Test (merge, writes_elsewhere_preserve_the_others_and_add_nothing)
   snap_expect ("t", 300, 64, 'o');
   snap_expect ("t", 100, 100, 'b');
   snap_expect ("m", 2000, 8, 'w');
+}
+
+Test (merge, zeroes_are_writes)
+{
+  make_store ();
+  snap_create ("t", "0 4096 snapshot m1 m3 P 2");
+  snap_create ("m", MERGE);
+  cr_expect_eq (snap_io ("m", BIO_WRITE_ZEROES, 190, 200, 0), 0);
+  wait_merged ("m");
+  snap_expect ("m", 100, 90, 's');
+  snap_expect ("m", 190, 200, '0');
+  snap_expect ("t", 100, 200, 'b');
+  snap_expect ("t", 300, 64, 'o');
 }
 
 Test (merge, others_with_smaller_and_larger_chunks_stay_as_they_are)
@@ -234,12 +258,42 @@ expect_long_view (const char *name)
   }
 }
 
-Test (merge, suspend_waits_for_the_batch_and_resume_goes_on)
+static atomic_bool suspended;
+
+static void *
+suspend_thread (void *opaque)
+{
+  snap_suspend ("m");
+  suspended = true;
+  return NULL;
+}
+
+/* Suspend while the first batch stands still. */
+static void
+suspend_in_batch (const char *table)
+{
+  pthread_t thread;
+
+  start_and_stall (table);
+  cr_assert_eq (pthread_create (&thread, NULL, suspend_thread, NULL), 0);
+  usleep (30000);
+  cr_expect_not (suspended);
+  snap.mem[0]->stalled = false;
+  pthread_join (thread, NULL);
+}
+
+Test (merge, suspend_waits_for_the_batch)
+{
+  make_store ();
+  suspend_in_batch (MERGE);
+  snap_expect_info ("m", "16/4096 16");
+}
+
+Test (merge, resume_goes_on)
 {
   make_long_store ();
-  snap_load ("m", "0 4096 snapshot-merge m1 m2 P 2");
-  snap_resume ("m");
-  snap_suspend ("m");
+  suspend_in_batch ("0 4096 snapshot-merge m1 m2 P 2");
+  cr_expect_eq (snap_events ("m"), 0);
   snap_resume ("m");
   expect_long_view ("m");
   wait_merged ("m");
@@ -250,7 +304,7 @@ Test (merge, suspend_waits_for_the_batch_and_resume_goes_on)
 Test (merge, goes_on_after_a_restart)
 {
   make_long_store ();
-  snap_create ("m", "0 4096 snapshot-merge m1 m2 P 2");
+  suspend_in_batch ("0 4096 snapshot-merge m1 m2 P 2");
   snap_remove ("m");
   snap_create ("m", "0 4096 snapshot-merge m1 m2 P 2");
   wait_merged ("m");
@@ -375,7 +429,7 @@ Test (merge, no_snapshot_of_a_half_merged_origin)
 {
   make_store ();
   snap_create ("t", "0 4096 snapshot m1 m3 P 8");
-  start_and_stall ();
+  start_and_stall (MERGE);
   snap_load ("late", "0 4096 snapshot m1 m4 P 8");
   snap_refuse_resume ("late", "Unable to take a snapshot of an origin that "
                       "another one is merged into.");

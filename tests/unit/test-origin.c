@@ -61,6 +61,15 @@ Test (origin, a_write_of_many_chunks_is_one_copy_and_one_commit)
   cr_expect_eq (snap.mem[1]->counts[BIO_WRITE], writes + 2);
 }
 
+Test (origin, zeroes_are_writes)
+{
+  snap_create ("s", "0 4096 snapshot m1 m2 P 8");
+  cr_expect_eq (snap_io ("o", BIO_WRITE_ZEROES, 60, 40, 0), 0);
+  snap_expect ("o", 60, 40, '0');
+  snap_expect ("s", 0, SECTORS, 'b');
+  snap_expect_info ("s", "64/4096 16");
+}
+
 Test (origin, is_read_once_for_all_snapshots)
 {
   unsigned reads;
@@ -114,6 +123,8 @@ Test (origin, a_write_waits_for_the_large_chunk_around_it)
   cr_expect_eq (snap_writer_join (&b), 0);
   snap_expect ("large", 0, 64, 'b');
   snap_expect ("small", 0, 64, 'b');
+  /* B has found the exception that A has made. */
+  snap_expect_info ("large", "192/4096 128");
 }
 
 static void *
@@ -294,17 +305,19 @@ Test (origin, a_read_error_loses_the_snapshot_and_not_the_write)
  */
 Test (origin, a_write_waits_for_the_invalidation)
 {
-  struct snap_writer w;
+  struct snap_writer w, second;
 
   snap.mem[1]->bdev.size = 16;
   snap_create ("s", "0 4096 snapshot m1 m2 P 8");
   snap.mem[1]->stalled = true;
   snap_writer_start (&w, "o", BIO_WRITE, 0, 8, 'o');
   snap_wait_stalled (2, 1);
-  cr_expect (snap_waits (&w));
-  snap_expect_mem (1, 0, 8, 'b');
+  snap_writer_start (&second, "o", BIO_WRITE, 64, 8, 'o');
+  cr_expect (snap_waits (&w) && snap_waits (&second));
+  snap_expect_mem (1, 0, 72, 'b');
   snap.mem[1]->stalled = false;
   cr_expect_eq (snap_writer_join (&w), 0);
+  cr_expect_eq (snap_writer_join (&second), 0);
   snap_expect_info ("s", "Invalid");
 }
 

@@ -129,6 +129,24 @@ Test (snapshot_table, chunks_are_whole_blocks_of_both_devices)
   refuse ("snapshot", " P 4", "Couldn't create exception store");
 }
 
+Test (snapshot_table, its_blocks_are_those_of_both_devices)
+{
+  struct queue_limits limits;
+  struct mapped_device *md;
+  unsigned i;
+
+  for (i = 0; i < 2; i++) {
+    snap.mem[i]->limits.logical_block_bytes = 4096;
+    snap_create ("s", "0 1024 snapshot m1 m2 P 8");
+    cr_assert_eq (dm_open (snap.reg, "s", &md, NULL), 0);
+    bdev_limits (dm_block_device (md), &limits);
+    dm_close (md);
+    cr_expect_eq (limits.logical_block_bytes, 4096);
+    snap_remove ("s");
+    snap.mem[i]->limits.logical_block_bytes = 512;
+  }
+}
+
 Test (snapshot_table, a_chunk_beyond_the_cow_device_is_eio)
 {
   snap_refuse ("0 1024 snapshot m1 m2 P 8192", EIO,
@@ -220,6 +238,33 @@ Test (snapshot_table, the_table_line_waits_for_nothing)
   snap_expect_info ("s", "24/4096 16");
   snap.mem[0]->stalled = false;
   cr_expect_eq (snap_writer_join (&w), 0);
+}
+
+static void *
+resume_thread (void *name)
+{
+  snap_resume (name);
+  return NULL;
+}
+
+/* Nor while a resume waits for the writes that are under way. */
+Test (snapshot_table, the_table_line_does_not_wait_for_a_quiet_origin)
+{
+  struct snap_writer w;
+  pthread_t thread;
+
+  snap_create ("o", "0 4096 snapshot-origin m1");
+  snap_create ("s", "0 4096 snapshot m1 m2 P 8");
+  snap_load ("t", "0 4096 snapshot m1 m3 P 8");
+  snap.mem[0]->stalled = true;
+  snap_writer_start (&w, "o", BIO_WRITE, 3, 1, 's');
+  snap_wait_stalled (1, 1);
+  cr_assert_eq (pthread_create (&thread, NULL, resume_thread, "t"), 0);
+  cr_expect (snap_waits (&w));
+  snap_expect_table ("s", "m1 m2 P 8");
+  snap.mem[0]->stalled = false;
+  cr_expect_eq (snap_writer_join (&w), 0);
+  pthread_join (thread, NULL);
 }
 
 /* ------------------------------------------------------------------
@@ -378,20 +423,41 @@ Test (handover, a_state_goes_along)
   snap_expect_info ("z", "Overflow");
 }
 
+Test (handover, a_lost_one_stays_lost)
+{
+  snap.mem[1]->bdev.size = 32;
+  snap_write ("o", 100, 1, 'o');
+  snap_expect_info ("a", "Invalid");
+  snap_load ("z", "0 4096 snapshot m1 m2 P 8");
+  snap_suspend ("a");
+  snap_resume ("z");
+  snap_expect_info ("z", "Invalid");
+  cr_expect_eq (snap_io ("z", BIO_READ, 0, 1, 'x'), -EIO);
+}
+
 /* ------------------------------------------------------------------
  * One origin under two names, and files that nobody may write to.
  */
+
+/* A file "disk", and its other name. */
+static void
+make_two_names (struct folder *folder, char again[80])
+{
+  char disk[80];
+
+  folder_make (folder);
+  folder_sparse (folder, "disk", SECTORS * SECTOR_SIZE);
+  snprintf (again, 80, "%s/again", folder->path);
+  snprintf (disk, sizeof disk, "%s/disk", folder->path);
+  cr_assert_eq (link (disk, again), 0);
+}
 
 Test (snapshot_table, two_names_of_a_file_are_one_origin)
 {
   struct folder folder;
   char table[200], again[80];
 
-  folder_make (&folder);
-  folder_sparse (&folder, "disk", SECTORS * SECTOR_SIZE);
-  snprintf (again, sizeof again, "%s/again", folder.path);
-  snprintf (table, sizeof table, "%s/disk", folder.path);
-  cr_assert_eq (link (table, again), 0);
+  make_two_names (&folder, again);
   snprintf (table, sizeof table, "0 4096 snapshot-origin %s/disk",
             folder.path);
   snap_create ("o", table);
@@ -403,5 +469,22 @@ Test (snapshot_table, two_names_of_a_file_are_one_origin)
   snap_expect_info ("s", "24/4096 16");
   snap_remove ("s");
   snap_remove ("o");
+  folder_remove (&folder);
+}
+
+Test (snapshot_table, two_names_of_a_file_are_one_cow_device)
+{
+  struct folder folder;
+  char table[200], again[80];
+
+  make_two_names (&folder, again);
+  snprintf (table, sizeof table, "0 4096 snapshot m1 %s/disk P 8",
+            folder.path);
+  snap_create ("s", table);
+  snprintf (table, sizeof table, "0 4096 snapshot m1 %s P 8", again);
+  snap_load ("z", table);
+  snap_expect_info ("*z", "0/4096 0");
+  snap_remove ("z");
+  snap_remove ("s");
   folder_remove (&folder);
 }

@@ -341,21 +341,34 @@ Test (store_commit, invalidation_sends_home_all_that_wait)
   cr_expect_eq (join (&c[1]), -EIO);
 }
 
+static void *
+invalidate_thread (void *opaque)
+{
+  cr_expect_eq (store_invalidate (rig.store), 0);
+  return NULL;
+}
+
 /* The one who writes finishes; its entries and the header do not mix. */
 Test (store_commit, invalidation_waits_for_the_write_under_way)
 {
+  static const struct timespec moment = { .tv_nsec = 30000000 };
   struct committer c[1];
   struct cow_disk_header h;
   struct cow_header header;
+  pthread_t thread;
 
   open_store (&cow->bdev, "P 8");
   prepare (c, 1);
   cow->stalled = true;
   start (&c[0]);
   cr_assert (EVENTUALLY (cow->waiting == 1));
+  cr_assert_eq (pthread_create (&thread, NULL, invalidate_thread, NULL), 0);
+  nanosleep (&moment, NULL);
+  cr_expect_eq (cow->waiting, 1);
   cow->stalled = false;
-  cr_expect_eq (store_invalidate (rig.store), 0);
+  pthread_join (thread, NULL);
   join (&c[0]);
+  expect_identity (1);
   memcpy (&h, cow->data, sizeof h);
   cr_expect_eq (cow_header_get (&h, &header), COW_HEADER_OK);
   cr_expect_not (header.valid);
