@@ -258,7 +258,7 @@ struct stats_piece {
   uint64_t now_ns, spent_ns;
 };
 
-static void
+static inline void
 region_count_area (struct stats_region *r, size_t i,
                    const struct stats_piece *p, sector_t len)
 {
@@ -306,28 +306,47 @@ region_count (struct stats_region *r, const struct stats_piece *p)
   }
 }
 
-/* In the pieces that the kernel would make of it, which it counts one by one;
- * all but the first go on where another ended.
- */
-static void
-visit_count (const struct stats_visit *v, const struct dm_table *t,
-             struct stats_piece *p)
+static inline void
+set_count (const struct stats_set *set, struct stats_piece *p, sector_t begin,
+           sector_t len)
 {
-  struct bio rest = { .op = v->op, .sector = v->sector, .len = v->len };
   size_t i;
 
-  p->write = bio_is_write (&rest);
-  p->merged = v->merged;
+  p->begin = begin;
+  p->end = begin + len;
+  for (i = 0; i < set->nr; i++)
+    region_count (set->regions[i], p);
+}
+
+/* The pieces after the first: they go on where another ended. */
+static __attribute__ ((noinline)) void
+visit_count_rest (const struct stats_visit *v, const struct dm_table *t,
+                  struct stats_piece *p)
+{
+  struct bio rest = { .op = v->op, .sector = v->sector + v->first,
+                      .len = v->len - v->first };
+
+  p->merged = true;
   while (rest.len > 0) {
     sector_t len = table_room (t, &rest);
 
-    p->begin = rest.sector;
-    p->end = rest.sector + len;
-    for (i = 0; i < v->set->nr; i++)
-      region_count (v->set->regions[i], p);
+    set_count (v->set, p, rest.sector, len);
     rest = bio_slice (&rest, len, rest.len - len);
-    p->merged = true;
   }
+}
+
+/* In the pieces that the kernel would make of it, which it counts one by one.
+ * Most bios are one.
+ */
+static inline void
+visit_count (const struct stats_visit *v, const struct dm_table *t,
+             struct stats_piece *p)
+{
+  p->write = v->write;
+  p->merged = v->merged;
+  set_count (v->set, p, v->sector, v->first);
+  if (v->first < v->len)
+    visit_count_rest (v, t, p);
 }
 
 void
@@ -335,20 +354,21 @@ stats_begin (struct md_stats *s, const struct dm_table *t,
              const struct bio *bio, struct stats_visit *v)
 {
   struct stats_piece p = { .now_ns = monotonic_ns () };
-  bool write = bio_is_write (bio);
-  ACQUIRE_LATCH_FOR_SCOPE (&s->latch);
 
+  v->op = bio->op;
+  v->write = bio_is_write (bio);
+  v->sector = bio->sector;
+  v->len = bio->len;
+  v->first = table_room (t, bio);
+  v->begin_ns = p.now_ns;
+  ACQUIRE_LATCH_FOR_SCOPE (&s->latch);
   v->set = s->set;
   if (v->set == NULL)
     return;
   v->set->refs++;
-  v->op = bio->op;
-  v->sector = bio->sector;
-  v->len = bio->len;
-  v->begin_ns = p.now_ns;
-  v->merged = s->last_end == bio->sector && s->last_write == write;
-  s->last_end = bio_end (bio);
-  s->last_write = write;
+  v->merged = s->last_end == v->sector && s->last_write == v->write;
+  s->last_end = v->sector + v->len;
+  s->last_write = v->write;
   visit_count (v, t, &p);
 }
 

@@ -67,8 +67,10 @@ struct md_stats {
 struct stats_visit {
   struct stats_set *set;
   enum bio_op op;
-  sector_t sector, len;
+  bool write;
   bool merged;                 /* it goes on where the one before ended */
+  sector_t sector, len;
+  sector_t first;              /* … of that, in the first piece */
   uint64_t begin_ns;
 };
 
