@@ -135,6 +135,22 @@ steady_io_thread (void *opaque)
   return NULL;
 }
 
+/* Some message that every device understands: regions come, go and are read. */
+static void
+any_message (const char *name, struct rng *rng)
+{
+  static const char *const formats[] = {
+    "@cancel_deferred_remove", "@stats_delete %u", "@stats_delete %u",
+    "@stats_create - /4", "@stats_print %u", "@stats_print_clear %u",
+    "@stats_create - 100 2 precise_timestamps histogram:1000,100000",
+  };
+  char text[80], *reply = NULL;
+
+  snprintf (text, sizeof text, formats[rng_next (rng, 7)], rng_next (rng, 3));
+  dm_device_message (t.reg, DM_REF_NAME (name), 0, text, &reply, NULL, NULL);
+  free (reply);
+}
+
 /* Suspend, sometimes broken off; load; resume. */
 static void
 steady_swap (unsigned i, struct rng *rng)
@@ -146,6 +162,7 @@ steady_swap (unsigned i, struct rng *rng)
   int r;
 
   snprintf (name, sizeof name, "steady%u", i);
+  any_message (name, rng);
   steady_table (i, rng_next (rng, 6), table, sizeof table);
   dm_wait_init (&wait);
   if (rng_next (rng, 4) == 0)
@@ -268,7 +285,6 @@ churn_verb (struct rng *rng, unsigned id)
   char name[16], other[16], text[64];
   const struct dm_ref ref = { .name = name };
   struct dmtest mine = t; /* for a message of our own */
-  char *s = NULL;
 
   snprintf (name, sizeof name, "churn%u", rng_next (rng, CHURN));
   snprintf (other, sizeof other, "churn%u", rng_next (rng, CHURN));
@@ -294,9 +310,7 @@ churn_verb (struct rng *rng, unsigned id)
     dm_table_clear (t.reg, &ref, NULL, NULL);
     break;
   case 6:
-    snprintf (text, sizeof text, "@cancel_deferred_remove");
-    dm_device_message (t.reg, &ref, 0, text, &s, NULL, NULL);
-    free (s);
+    any_message (name, rng);
     break;
   case 7:
     snprintf (text, sizeof text, "0 %u linear %s 0", SIZE, other);
