@@ -40,7 +40,7 @@
  *
  * One request of a connection runs at a time; the server reads the next one
  * when the reply has been sent.  A client that hangs up, or shuts down its
- * sending side, breaks off what it waits for (suspend, wait).
+ * sending side, breaks off what it waits for (suspend, wait, extents).
  *
  * After DM_DEV_ARM_POLL_CMD the server sends one struct nbdm_reply more, with
  * NBDM_EVENT_MAGIC and nothing else but zeroes, as soon as the global event

@@ -10,7 +10,9 @@
 
 /* One bio, or one question for extents, on its way through the gate. */
 struct visit {
-  struct parked_bio place;  /* set only while parked */
+  struct parked_bio place;  /* set only while parked, as is … */
+  sem_t wake;               /* … this, if there is no wait */
+  struct dm_wait *wait;     /* breaks it off while it is parked; or NULL */
   bool parked;              /* place is on md->parked */
   bool pushed_back;         /* a target returned it: it parks at the head */
 };
@@ -20,6 +22,7 @@ visit_init (struct visit *v)
 {
   /* Not the whole struct: this is every bio's way. */
   v->parked = v->pushed_back = false;
+  v->wait = NULL;
 }
 
 static struct md_shard *
@@ -65,7 +68,7 @@ md_release_one (struct mapped_device *md, struct parked_bio *p)
   }
   p->running = true;
   md->nr_parked--;
-  sem_post (&p->wake);
+  sem_post (p->wake);
 }
 
 void
@@ -90,7 +93,7 @@ md_fail_parked (struct mapped_device *md, int error)
     p->error = error;
     p->running = true;
     md->nr_parked--;
-    sem_post (&p->wake);
+    sem_post (p->wake);
   }
 }
 
@@ -109,7 +112,8 @@ md_unpark (struct mapped_device *md, struct visit *v)
       md_release_one (md, later);
   }
   latch_release (&md->lock);
-  sem_destroy (&p->wake);
+  if (v->wait == NULL)
+    sem_destroy (&v->wake);
 }
 
 /* Whether the device as it is now takes the bio.  The caller is counted in
@@ -146,7 +150,9 @@ md_enlist (struct mapped_device *md, struct visit *v, const struct bio *bio)
   struct parked_bio *p = &v->place;
 
   if (!v->parked) {
-    sem_init (&p->wake, 0, 0);
+    if (v->wait == NULL)
+      sem_init (&v->wake, 0, 0);
+    p->wake = v->wait ? &v->wait->sem : &v->wake;
     if (v->pushed_back)
       list_add_head (&md->parked, &p->link);
     else
@@ -160,6 +166,29 @@ md_enlist (struct mapped_device *md, struct visit *v, const struct bio *bio)
   p->write = bio_is_write (bio);
   p->running = false;
   p->error = 0;
+}
+
+/* Sleep until the parked bio is released or failed, or, if it has a wait, that
+ * is cancelled.
+ */
+static int
+md_sleep (struct mapped_device *md, struct visit *v)
+{
+  struct parked_bio *p = &v->place;
+  bool woken = false;
+
+  while (!woken) {
+    while (sem_wait (p->wake) < 0)
+      assert (errno == EINTR);
+    ACQUIRE_LATCH_FOR_SCOPE (&md->lock);
+    if (!p->running && v->wait && v->wait->cancelled) {
+      p->error = -EINTR;
+      p->running = true;
+      md->nr_parked--;
+    }
+    woken = p->running;
+  }
+  return p->error;
 }
 
 /* Wait for the gate to open.  0: try again; otherwise the bio's result.  A bio
@@ -186,9 +215,7 @@ md_park (struct mapped_device *md, struct visit *v, const struct bio *bio)
       return r;
     md_enlist (md, v, bio);
   }
-  while (sem_wait (&v->place.wake) < 0)
-    assert (errno == EINTR);
-  return v->place.error;
+  return md_sleep (md, v);
 }
 
 /* ------------------------------------------------------------------
@@ -328,6 +355,15 @@ md_submit (struct block_device *bdev, struct bio *bio)
   return r;
 }
 
+/* What breaks off the questions of this thread. */
+static __thread struct dm_wait *asker_wait;
+
+void
+md_ask_with (struct dm_wait *wait)
+{
+  asker_wait = wait;
+}
+
 static int
 md_extents (struct block_device *bdev, sector_t sector, sector_t len,
             struct extent_sink *sink)
@@ -340,6 +376,7 @@ md_extents (struct block_device *bdev, sector_t sector, sector_t len,
 
   lock_descend ();
   visit_init (&v);
+  v.wait = asker_wait;
   r = md_enter (md, &v, &probe);
   if (r == 0) {
     if (md->live && sectors_in_range (sector, len, bdev_size (bdev)))

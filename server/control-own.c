@@ -52,7 +52,7 @@ own_extents (struct connection *conn, char **reply, size_t *length)
     return own_malformed (call);
   ref = (struct dm_ref) { request.name, request.uuid, request.dev };
   r = dm_extents (conn->config->registry, &ref, request.begin, request.len,
-                  &list, &n, &call->message);
+                  call->wait, &list, &n, &call->message);
   *reply = (char *) list;
   *length = n * sizeof list[0];
   return r;

@@ -85,7 +85,7 @@ struct parked_bio {
   bool write;
   bool running;            /* released; stays listed until it is done */
   int error;               /* why it was woken, if not to run */
-  sem_t wake;
+  sem_t *wake;
 };
 
 /* Which of its hooks the live table has seen last. */
@@ -281,6 +281,11 @@ extern const struct block_device_ops md_ops;
 
 /* How many bios are inside; exact once block_io is set (docs/locks.md). */
 long md_in_flight (struct mapped_device *md);
+
+/* From now on wait breaks off what this thread asks of extents and has to wait
+ * for at gates: -EINTR.  NULL: nothing does.
+ */
+void md_ask_with (struct dm_wait *wait);
 
 /* Let run, or wake with -errno, what is parked.  md->lock held. */
 void md_release_parked (struct mapped_device *md);

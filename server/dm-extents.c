@@ -79,8 +79,8 @@ extents_range (struct mapped_device *md, sector_t begin, sector_t len,
 
 int
 dm_extents (struct registry *reg, const struct dm_ref *ref, sector_t begin,
-            sector_t len, struct nbdm_extent **list, size_t *n,
-            struct message *msg)
+            sector_t len, struct dm_wait *wait, struct nbdm_extent **list,
+            size_t *n, struct message *msg)
 {
   struct extents e = { .sink.add = extents_add, .list = VECTOR_INIT };
   struct mapped_device *md;
@@ -91,8 +91,10 @@ dm_extents (struct registry *reg, const struct dm_ref *ref, sector_t begin,
   if (r < 0)
     return r;
   r = extents_range (md, begin, len, &e, msg);
+  md_ask_with (wait);
   if (r == 0)
     r = extents_collect (md, &e);
+  md_ask_with (NULL);
   verb_explain (md, "extents", r, msg);
   if (r < 0)
     vector_reset (&e.list);

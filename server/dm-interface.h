@@ -274,12 +274,13 @@ void dm_outside_counters (void (*fn) (const struct dm_outside_counters *c,
 
 /* What [begin, begin + len) of a device holds (len 0: up to its end), at most
  * DM_MAX_EXTENTS pieces; *list is malloc'ed.  -ENODEV without a live table,
- * -EINVAL beyond the end.  On a suspended device it waits for the resume.
+ * -EINVAL beyond the end.  On a suspended device it waits for the resume; -EINTR
+ * if wait, which may be NULL, is cancelled before.
  */
 #define DM_MAX_EXTENTS 65536
 int dm_extents (struct registry *reg, const struct dm_ref *ref, sector_t begin,
-                sector_t len, struct nbdm_extent **list, size_t *n,
-                struct message *msg);
+                sector_t len, struct dm_wait *wait, struct nbdm_extent **list,
+                size_t *n, struct message *msg);
 
 /* Suspend or resume all of n devices or none (NBDM_SUSPEND_GROUP in
  * common/protocol.h); flags as for one.  A line for each step goes to report,

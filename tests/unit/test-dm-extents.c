@@ -4,8 +4,10 @@
 #include <criterion/criterion.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "tests/lib/rig.h"
 
@@ -39,7 +41,7 @@ extents (sector_t begin, sector_t len)
   size_t i, n;
   int r, at = 0;
 
-  r = dm_extents (reg, DM_REF_NAME ("a"), begin, len, &list, &n, &msg);
+  r = dm_extents (reg, DM_REF_NAME ("a"), begin, len, NULL, &list, &n, &msg);
   cr_assert ((r < 0) == message_is_set (&msg));
   text[0] = '\0';
   if (r < 0)
@@ -97,12 +99,43 @@ Test (extents, a_list_has_an_end)
     p += sprintf (p, i % 2 ? "%u 1 linear disk 0\n" : "%u 1 zero\n", i);
   resume (table);
   free (table);
-  cr_assert_eq (dm_extents (reg, DM_REF_NAME ("a"), 0, 0, &list, &n, NULL), 0);
+  cr_assert_eq (dm_extents (reg, DM_REF_NAME ("a"), 0, 0, NULL, &list, &n,
+                            NULL), 0);
   cr_assert_eq (n, DM_MAX_EXTENTS);
   cr_assert_eq (list[n - 1].begin + list[n - 1].len, DM_MAX_EXTENTS);
   free (list);
-  cr_assert_eq (dm_extents (reg, DM_REF_NAME ("a"), DM_MAX_EXTENTS, 0, &list,
-                            &n, NULL), 0);
+  cr_assert_eq (dm_extents (reg, DM_REF_NAME ("a"), DM_MAX_EXTENTS, 0, NULL,
+                            &list, &n, NULL), 0);
   cr_assert_eq (n, 2);
   free (list);
+}
+
+static void *
+cancel_soon (void *wait)
+{
+  usleep (50000);
+  dm_wait_cancel (wait);
+  return NULL;
+}
+
+Test (extents, a_wait_for_a_suspended_device_can_be_broken_off)
+{
+  struct nbdm_extent *list;
+  struct dm_wait wait;
+  pthread_t thread;
+  size_t n;
+
+  rig_create (reg, "low");
+  rig_load (reg, "low", "0 8 zero");
+  rig_resume (reg, "low");
+  resume ("0 8 linear low 0");
+  rig_suspend (reg, "low");
+  dm_wait_init (&wait);
+  cr_assert_eq (pthread_create (&thread, NULL, cancel_soon, &wait), 0);
+  cr_assert_eq (dm_extents (reg, DM_REF_NAME ("a"), 0, 0, &wait, &list, &n,
+                            NULL), -EINTR);
+  pthread_join (thread, NULL);
+  dm_wait_destroy (&wait);
+  rig_resume (reg, "low");
+  cr_assert_str_eq (extents (0, 0), "0+8:3 ");
 }
