@@ -244,7 +244,10 @@ struct block_device *dm_target_bdev (struct dm_target *ti);
  */
 bool dm_target_is_check (struct dm_target *ti);
 
-/* The server is ending: what waits for something outside fails now. */
+/* The server is ending, or the device is being removed (nobody has it open, but
+ * somebody may be asking for extents): what waits for something outside fails
+ * now.
+ */
 bool dm_target_is_ending (struct dm_target *ti);
 
 /* Raise a table event: wakes whoever waits for one (Linux 6.1

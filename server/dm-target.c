@@ -74,7 +74,10 @@ dm_target_is_check (struct dm_target *ti)
 bool
 dm_target_is_ending (struct dm_target *ti)
 {
-  return ti->table->md->registry->dying;
+  struct mapped_device *md = ti->table->md;
+  ACQUIRE_LATCH_FOR_SCOPE (&md->lock);
+
+  return md->registry->dying || md->state == MD_DYING;
 }
 
 void

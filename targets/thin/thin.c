@@ -156,7 +156,7 @@ thin_resume (struct dm_target *ti)
 }
 
 /* Requests that wait for the pool are pushed back if that can be, else they
- * are waited for, unless the server ends (Linux 6.1, but for the latter).
+ * are waited for, unless this is the end (Linux 6.1, but for the latter).
  */
 void
 thin_presuspend (struct dm_target *ti)

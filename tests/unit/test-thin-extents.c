@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/lib/pool-rig.h"
 
@@ -92,4 +93,33 @@ Test (thin_extents, a_large_thin, .timeout = 10)
   md = pool_rig_open ("t");
   cr_expect_eq (pool_rig_write (md, tib - 1, 1, 'a'), 0);
   expect (0, tib, "2147483520hz 128 ");
+}
+
+static void *
+ask (void *result)
+{
+  struct nbdm_extent *list;
+  size_t n;
+
+  *(int *) result = dm_extents (pool_rig.reg, DM_REF_NAME ("t"), 0, 0, NULL,
+                                &list, &n, NULL);
+  return NULL;
+}
+
+/* It may be that the pool cannot be resumed before. */
+Test (thin_extents, a_removal_ends_the_wait_for_the_pool, .timeout = 20)
+{
+  pthread_t thread;
+  int result = 0;
+
+  pool_rig_pool (1024, 256, 0, "");
+  pool_rig_send ("create_thin 0");
+  cr_assert_eq (pool_rig_create ("t", "0 8192 thin pool 0"), 0);
+  pool_rig_suspend ("pool", 0);
+  cr_assert_eq (pthread_create (&thread, NULL, ask, &result), 0);
+  usleep (50000);
+  pool_rig_remove ("t");
+  pthread_join (thread, NULL);
+  cr_expect_lt (result, 0);
+  cr_expect_eq (pool_rig_resume ("pool"), 0);
 }
