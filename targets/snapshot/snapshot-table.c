@@ -153,7 +153,7 @@ snapshot_construct (struct dm_target *ti, enum origin_role role,
                     struct args *args)
 {
   struct snapshot *s = ti->private;
-  struct args features = { 0, args->argv + 4 };
+  struct args features;
   int r;
 
   s->ti = ti;
@@ -163,7 +163,7 @@ snapshot_construct (struct dm_target *ti, enum origin_role role,
     return dm_target_error (ti, EINVAL, "requires 4 or more arguments: "
                             "<origin> <COW device> <P|PO|N> <chunk sectors> "
                             "[<number of features> <feature>...]");
-  features.argc = args->argc - 4;
+  features = (struct args) { args->argc - 4, args->argv + 4 };
   r = snapshot_parse_features (s, ti, &features);
   if (r == 0)
     r = snapshot_open (s, ti, role, args);
