@@ -61,6 +61,7 @@ control_only_reads (uint32_t command)
   case DM_TABLE_DEPS_CMD:
   case DM_TABLE_STATUS_CMD:
   case DM_LIST_VERSIONS_CMD:
+  case DM_TARGET_MSG_CMD: /* so far: call.only_reads goes into the rest */
   case DM_DEV_ARM_POLL_CMD:
   case DM_GET_TARGET_VERSION_CMD:
   case NBDM_RELOAD_STATUS:

@@ -235,6 +235,7 @@ connection_start (struct connection *conn)
   call->command = conn->request.command;
   call->length = conn->request.length;
   call->wait = &conn->wait;
+  call->only_reads = conn->reads_only;
   conn->job.run = connection_job;
   /* On a suspended device it waits like any request; verbs must not have to
    * queue behind it.

@@ -252,6 +252,11 @@ dm_device_message (struct registry *reg, const struct dm_ref *ref,
                                  msg);
 }
 
+/* Is this a message to the core that changes nothing?  One that is written in a
+ * strange way, with blanks or backslashes before or in the first word, is not.
+ */
+bool dm_message_only_reads (const char *text);
+
 /* geometry text: "cylinders heads sectors start" */
 int dm_device_set_geometry (struct registry *reg, const struct dm_ref *ref,
                             const char *text, struct message *msg);

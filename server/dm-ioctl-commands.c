@@ -420,6 +420,9 @@ ioctl_message (struct registry *reg, struct dm_ioctl_call *call)
   if (text == NULL)
     return message_set (&call->message, EINVAL,
                         "the message does not end in the request");
+  if (call->only_reads && !dm_message_only_reads (text))
+    return message_set (&call->message, EACCES, "only the server's user and "
+                        "root may send messages that change anything");
   memcpy (&sector, call->buffer + call->header.data_start, sizeof sector);
   r = dm_device_message_room (reg, &ref, sector, text,
                               dm_ioctl_pack_room (call->size), &reply, &info,

@@ -199,6 +199,18 @@ core_message (struct mapped_device *md, struct args *args, size_t room,
   return r;
 }
 
+bool
+dm_message_only_reads (const char *text)
+{
+  static const char *const words[] = { "@stats_list", "@stats_print" };
+  size_t len = strcspn (text, " "), i;
+
+  for (i = 0; i < sizeof words / sizeof words[0]; i++)
+    if (len == strlen (words[i]) && strncasecmp (text, words[i], len) == 0)
+      return true;
+  return false;
+}
+
 /* One at a time for a device: ti->message has room for one. */
 static int
 send_message (struct mapped_device *md, struct dm_target *ti,

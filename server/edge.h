@@ -25,6 +25,7 @@ struct dm_ioctl_call {
   char *buffer;       /* malloc'ed: struct dm_ioctl and payload, in and out */
   size_t length;      /* bytes in buffer; on return bytes to send back */
   struct dm_wait *wait;
+  bool only_reads;    /* of messages only those that change nothing: -EACCES */
   struct message message;
   struct dm_event_waiter waiter; /* DM_DEV_WAIT_CMD; fire set by the caller */
   uint32_t arm_event_nr;         /* DM_DEV_ARM_POLL: per connection */

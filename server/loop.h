@@ -118,7 +118,9 @@ void textfile_exit (void);
 enum control_access { CONTROL_NOTHING, CONTROL_READ, CONTROL_ALL };
 enum control_access control_peer_access (int fd, gid_t group);
 
-/* Does the command change nothing?  Messages might, so they do not count. */
+/* May who only reads give the command?  Of messages struct dm_ioctl_call's
+ * only_reads then lets through what changes nothing.
+ */
 bool control_only_reads (uint32_t command);
 
 /* ------------------------------------------------------------------

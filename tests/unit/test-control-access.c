@@ -64,17 +64,22 @@ stop (void)
 
 TestSuite (control_access, .timeout = 60);
 
+/* What is sent with DM_TARGET_MSG_CMD. */
+static const char *text = "";
+
 /* In a process of its own, where no assertion may fail. */
 static int
 ask (uint32_t command)
 {
   struct nbdm_request head = { NBDM_MAGIC, command, 400, 0 };
   struct dm_ioctl *request = request_new (400, "a");
+  struct dm_target_msg *message = request_data (request);
   struct nbdm_reply reply = { 0 };
   int fd = frame_connect (path);
 
   if (fd < 0)
     return 255;
+  strcpy (message->message, text);
   /* Who is turned away may find the connection closed already. */
   send (fd, &head, sizeof head, MSG_NOSIGNAL);
   send (fd, request, 400, MSG_NOSIGNAL);
@@ -130,5 +135,33 @@ Test (control_access, a_group_may_read_but_not_change)
   cr_assert_eq (ask_as (OTHER, GROUP, DM_LIST_DEVICES_CMD), 0);
   cr_assert_eq (ask_as (OTHER, GROUP, NBDM_METRICS), 0);
   cr_assert_eq (ask_as (OTHER, 0, DM_DEV_STATUS_CMD), EACCES);
+  stop ();
+}
+
+Test (control_access, of_messages_a_group_may_send_what_only_reads)
+{
+  static const struct {
+    const char *text;
+    int error;
+  } messages[] = {
+    { "@stats_list", 0 }, { "@STATS_list prog", 0 },
+    { "@stats_print 5", ENOENT }, { "@stats_print", EINVAL },
+    { "@stats_print_clear 5", EACCES }, { "@stats_create - 8", EACCES },
+    { "@stats_delete 0", EACCES }, { "@stats_listen", EACCES },
+    { "@stats_list\\", EACCES }, { " @stats_list", EACCES },
+    { "\\@stats_list", EACCES }, { "@stats_list\t", EACCES },
+    { "@cancel_deferred_remove", EACCES }, { "check", EACCES }, { "", EACCES },
+  };
+  unsigned i;
+
+  start (GROUP);
+  cr_assert_eq (dm_device_create (reg, "a", "", 0, 0, NULL, NULL), 0);
+  for (i = 0; i < sizeof messages / sizeof messages[0]; i++) {
+    text = messages[i].text;
+    cr_assert_eq (ask_as (GROUP, 0, DM_TARGET_MSG_CMD), messages[i].error,
+                  "%s", text);
+  }
+  text = "@stats_list";
+  cr_assert_eq (ask_as (OTHER, 0, DM_TARGET_MSG_CMD), EACCES);
   stop ();
 }
