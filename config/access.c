@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/args.h"
@@ -17,6 +18,42 @@ access_map_ipv4 (struct in_addr address)
 
   memcpy (&mapped.s6_addr[12], &address, 4);
   return mapped;
+}
+
+void
+access_free_rules (struct access_rule rules[], size_t n)
+{
+  size_t i;
+
+  for (i = 0; i < n; i++) {
+    free (rules[i].tls_dn);
+    free (rules[i].tls_issuer_dn);
+  }
+  free (rules);
+}
+
+static bool
+access_copy_name (char **to, const char *from)
+{
+  *to = from ? strdup (from) : NULL;
+  return *to || !from;
+}
+
+struct access_rule *
+access_copy_rules (const struct access_rule rules[], size_t n)
+{
+  struct access_rule *copy = calloc (n + 1, sizeof *copy);
+  size_t i;
+
+  for (i = 0; copy && i < n; i++) {
+    copy[i] = rules[i];
+    if (!access_copy_name (&copy[i].tls_dn, rules[i].tls_dn) |
+        !access_copy_name (&copy[i].tls_issuer_dn, rules[i].tls_issuer_dn)) {
+      access_free_rules (copy, i + 1);
+      return NULL;
+    }
+  }
+  return copy;
 }
 
 /* ------------------------------------------------------------------ */

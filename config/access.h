@@ -29,6 +29,11 @@ struct access_rule {
   char *tls_dn, *tls_issuer_dn;
 };
 
+/* A copy of n rules that owns its strings; NULL without memory. */
+struct access_rule *access_copy_rules (const struct access_rule rules[],
+                                       size_t n);
+void access_free_rules (struct access_rule rules[], size_t n);
+
 /* A client, as far as it is known. */
 struct access_peer {
   bool tls;

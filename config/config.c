@@ -191,6 +191,8 @@ config_read (const char *path, struct config **out, struct message *msg)
   for (i = 0; r == 0 && i < config->nr_files; i++)
     r = config_read_file (config->files[i], config, msg);
   if (r == 0)
+    r = snapshots_expand (config, msg);
+  if (r == 0)
     r = schema_check_unique (config, msg);
   if (r < 0)
     config_free (config);
@@ -201,8 +203,8 @@ config_read (const char *path, struct config **out, struct message *msg)
 
 /* ------------------------------------------------------------------ */
 
-static void
-config_free_device (struct config_device *device)
+void
+config_free_lines (struct config_device *device)
 {
   size_t i;
 
@@ -210,19 +212,26 @@ config_free_device (struct config_device *device)
     free (device->lines[i].type);
     free (device->lines[i].params);
   }
+  free (device->lines);
+  device->lines = NULL;
+  device->nr_lines = 0;
+}
+
+static void
+config_free_device (struct config_device *device)
+{
+  size_t i;
+
+  config_free_lines (device);
   for (i = 0; i < device->nr_messages; i++)
     free (device->messages[i]);
-  for (i = 0; i < device->nr_rules; i++) {
-    free (device->rules[i].tls_dn);
-    free (device->rules[i].tls_issuer_dn);
-  }
-  free (device->rules);
-  free (device->lines);
+  access_free_rules (device->rules, device->nr_rules);
   free (device->messages);
   free (device->name);
   free (device->uuid);
   free (device->description);
   free (device->base_dir);
+  free (device->snapshot_of);
 }
 
 void
@@ -234,6 +243,10 @@ config_free (struct config *config)
     return;
   for (i = 0; i < config->nr_devices; i++)
     config_free_device (&config->devices[i]);
+  for (i = 0; i < config->nr_snapshots; i++) {
+    config_free_device (&config->snapshots[i].device);
+    free (config->snapshots[i].cow);
+  }
   for (i = 0; i < config->nr_backings; i++) {
     free (config->backings[i].name);
     free (config->backings[i].target);
@@ -241,6 +254,7 @@ config_free (struct config *config)
   for (i = 0; i < config->nr_files; i++)
     free (config->files[i]);
   free (config->devices);
+  free (config->snapshots);
   free (config->backings);
   free (config->files);
   free (config);

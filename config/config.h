@@ -51,8 +51,11 @@ struct config_device {
   char **messages;
   size_t nr_messages;
   char *base_dir;      /* absolute: what relative paths in lines start from */
+  char *snapshot_of;   /* NULL, or the device that has it under `snapshots` */
   struct config_mark mark;
 };
+
+struct config_snapshot; /* while files are read */
 
 /* Everything that a file, or the *.yaml of a folder in lexical order, says.
  * Devices and backings keep the order of the files.
@@ -62,6 +65,9 @@ struct config {
   size_t nr_backings;
   struct config_device *devices;
   size_t nr_devices;
+  struct config_snapshot *snapshots; /* those that are no devices yet: none
+                                        after config_read */
+  size_t nr_snapshots;
   char **files;        /* that were read */
   size_t nr_files;
 };
@@ -79,6 +85,8 @@ int config_error (const struct config_mark *mark, struct message *msg,
  * keys, aliases that form a cycle or unfold to more than 64 MiB, files over
  * 16 MiB, names the registry would refuse.  Does not look at what a table
  * means: that is the constructors' business.
+ * Entries of `snapshots` have become devices, with the tables and names that
+ * `nbdmsetup snapshot` would have given them (nbdm.yaml(5)).
  * -EINVAL, -ENOENT … (reading), -ENOMEM.
  */
 int config_read (const char *path, struct config **out, struct message *msg);

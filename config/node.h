@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* One YAML file as a tree: yaml.c makes it, schema.c walks it. */
+/* One YAML file as a tree: yaml.c makes it, schema.c walks it; and after. */
 
 #ifndef NBDM_NODE_H
 #define NBDM_NODE_H
@@ -52,6 +52,26 @@ void yaml_release (struct node_tree *tree); /* harmless on zeroes */
  */
 int schema_read (const struct node *root, const char *dir,
                  struct config *config, struct message *msg);
+
+/* schema.c to snapshots.c: an entry of `snapshots`.  Its name, uuid … are in
+ * device, which has no table yet.
+ */
+struct config_snapshot {
+  struct config_device device; /* first */
+  size_t origin;               /* index of the device that it is below */
+  char *cow;                   /* NULL: NAME.cow */
+  uint64_t chunk_bytes;        /* 0: the default */
+};
+
+/* snapshots.c, after all files: make devices of config->snapshots.  A device
+ * that has some becomes a snapshot-origin, and unless its table is a single
+ * linear line from the start of something, a hidden device gets that table.
+ * -EINVAL with a message, -ENOMEM.
+ */
+int snapshots_expand (struct config *config, struct message *msg);
+
+/* config.c: the device has no table then. */
+void config_free_lines (struct config_device *device);
 
 /* After all files: names and uuids are used once.  -EINVAL naming both
  * places, -ENOMEM.

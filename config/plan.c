@@ -212,25 +212,46 @@ plan_add_desired (struct plan_world *w, const struct config *desired,
   return r;
 }
 
+/* Who has a snapshot open would see what is written to its origin. */
+static int
+plan_check_vanished (const struct plan_node *node, const struct names *wanted,
+                     bool in_use, struct message *msg)
+{
+  const char *name = node->old ? node->old->snapshot_of : NULL;
+  const struct plan_node *origin = name ? names_find (wanted, name) : NULL;
+
+  if (!in_use || !origin || origin->verdict != PLAN_CHANGED)
+    return 0;
+  return config_error (&origin->device->mark, msg,
+                       "%s: its snapshot '%s' cannot go, it is in use",
+                       origin->name, node->name);
+}
+
 /* … then those to remove. */
 static int
 plan_add_vanished (struct plan_world *w, const struct plan_live *live,
-                   size_t nr_live)
+                   size_t nr_live, struct message *msg)
 {
+  struct plan_node *node;
   struct names wanted;
   size_t i;
+  int r = 0;
 
   if (names_make (&wanted, w->nodes, w->nr_nodes, sizeof w->nodes[0]) < 0)
     return -ENOMEM;
-  for (i = 0; i < nr_live; i++)
-    if (live[i].managed && !names_find (&wanted, live[i].name))
-      w->nodes[w->nr_nodes++] = (struct plan_node) {
-        .name = live[i].name,
-        .old = names_find (&w->old_devices, live[i].name),
-        .verdict = PLAN_VANISHED,
-      };
+  for (i = 0; r == 0 && i < nr_live; i++) {
+    if (!live[i].managed || names_find (&wanted, live[i].name))
+      continue;
+    node = &w->nodes[w->nr_nodes++];
+    *node = (struct plan_node) {
+      .name = live[i].name,
+      .old = names_find (&w->old_devices, live[i].name),
+      .verdict = PLAN_VANISHED,
+    };
+    r = plan_check_vanished (node, &wanted, live[i].in_use, msg);
+  }
   names_reset (&wanted);
-  return names_make (&w->node_index, w->nodes, w->nr_nodes,
+  return r < 0 ? r : names_make (&w->node_index, w->nodes, w->nr_nodes,
                      sizeof w->nodes[0]);
 }
 
@@ -260,6 +281,31 @@ plan_link_word (void *opaque, const char *word)
   if (link->upper->verdict & PLAN_LOADED)
     nodes[lower - nodes].awaited = true;
   return vector_append (&link->upper->lower, lower - nodes);
+}
+
+/* The device whose `snapshots` has it; NULL if there is none. */
+static struct plan_node *
+plan_origin (const struct plan_world *w, const struct plan_node *node)
+{
+  const char *name = node->device ? node->device->snapshot_of : NULL;
+  const struct plan_node *origin = names_find (&w->node_index,
+                                               name ? name : "");
+
+  return origin ? &w->nodes[origin - w->nodes] : NULL;
+}
+
+/* It is below its origin: there, no write may come first.  When all links by
+ * tables are known.
+ */
+static int
+plan_link_snapshot (const struct plan_world *w, struct plan_node *node)
+{
+  struct plan_node *origin = plan_origin (w, node);
+
+  if (origin == NULL)
+    return 0;
+  node->awaited |= origin->awaited;
+  return vector_append (&origin->lower, node - w->nodes);
 }
 
 /* By its new table first: where the two tables contradict each other (two
@@ -312,9 +358,11 @@ plan_order_from (struct plan_world *w, size_t *stack, size_t start,
 static bool
 plan_is_early (const struct plan_world *w, const struct plan_node *node)
 {
-  const struct plan_node *lower;
+  const struct plan_node *lower, *origin = plan_origin (w, node);
   size_t i;
 
+  if (origin && origin->verdict == PLAN_CHANGED)
+    return false;
   for (i = 0; i < node->lower.len; i++) {
     lower = &w->nodes[node->lower.ptr[i]];
     if (lower->verdict & PLAN_LOADED && !lower->early)
@@ -333,11 +381,12 @@ plan_order (struct plan_world *w)
   w->order = calloc (w->nr_nodes + 1, sizeof w->order[0]);
   if (stack == NULL || w->order == NULL)
     return -ENOMEM;
-  for (i = 0; i < w->nr_nodes; i++) {
+  for (i = 0, r = 0; r == 0 && i < w->nr_nodes; i++)
     r = plan_link (w, &w->nodes[i]);
-    if (r < 0)
-      return r;
-  }
+  for (i = 0; r == 0 && i < w->nr_nodes; i++)
+    r = plan_link_snapshot (w, &w->nodes[i]);
+  if (r < 0)
+    return r;
   for (i = 0; i < w->nr_nodes; i++)
     plan_order_from (w, stack, i, &done);
   for (i = 0; i < done; i++)
@@ -497,7 +546,7 @@ plan_make (const struct config *desired, const struct config *old,
   if (r == 0)
     r = plan_add_desired (&w, desired, msg);
   if (r == 0)
-    r = plan_add_vanished (&w, live, nr_live);
+    r = plan_add_vanished (&w, live, nr_live, msg);
   if (r == 0)
     r = plan_order (&w);
   if (r == 0)

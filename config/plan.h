@@ -17,6 +17,7 @@ struct plan_live {
   bool suspended;          /* by an operator */
   bool has_live_table;
   bool managed;            /* came from the table files */
+  bool in_use;             /* somebody has it open */
   /* The TABLE text is still what the last reload left, so that a device whose
    * entry in the files has not changed either is left alone.
    */
@@ -70,11 +71,13 @@ struct plan {
  * messages alone differ gets a MESSAGE and nothing else.  Description and
  * export need no steps.  Which device stands on which is read off the words of
  * their tables, the new ones and those in old; in a cycle the order is any.
+ * What is under `snapshots` of a device comes live before it, but never while
+ * its old table is live, which preserves nothing.
  *
  * -EINVAL with a message that begins "FILE:LINE:COLUMN: NAME: ": a changed
  * device is suspended by an operator; a uuid would have to change (an entry
  * without one agrees with any); a name is taken by a device that is not
- * managed.
+ * managed; a snapshot to be removed is in use and would not be preserved.
  * -ENOMEM.  The strings of the plan belong to the arguments.
  */
 int plan_make (const struct config *desired, const struct config *old,

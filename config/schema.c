@@ -4,6 +4,7 @@
 #include "config/fields.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,19 @@
 
 /* Of a certificate; nobody's is that long. */
 #define SCHEMA_MAX_NAME 4096
+
+/* Room for n more, zeroed. */
+static int
+schema_grow (void **list, size_t nr, size_t n, size_t elem_bytes)
+{
+  void *p = reallocarray (*list, nr + n + 1, elem_bytes);
+
+  if (p == NULL)
+    return -ENOMEM;
+  memset ((char *) p + nr * elem_bytes, 0, (n + 1) * elem_bytes);
+  *list = p;
+  return 0;
+}
 
 /* ------------------------------------------------------------------
  * Backings.
@@ -287,7 +301,73 @@ schema_allow (struct schema *s, const struct field *field,
   return r;
 }
 
+/* ------------------------------------------------------------------
+ * Its snapshots.
+ */
+
+static int
+schema_init_device (struct schema *s, struct config_device *device,
+                    const struct node *key)
+{
+  int r = schema_check_name (s, key, "/");
+
+  if (r < 0)
+    return r;
+  device->mark = key->mark;
+  device->export = true;
+  device->name = strdup (key->text);
+  device->uuid = strdup ("");
+  device->description = strdup ("");
+  device->base_dir = strdup (s->dir);
+  return device->name && device->uuid && device->description &&
+    device->base_dir ? 0 : -ENOMEM;
+}
+
 #define DEVICE(member) offsetof (struct config_device, member)
+#define SNAPSHOT(member) offsetof (struct config_snapshot, member)
+
+static const struct field schema_snapshot_list[] = {
+  { "cow", field_text, SNAPSHOT (cow), PATH_MAX },
+  { "chunk", field_bytes, SNAPSHOT (chunk_bytes), INT32_MAX },
+  { "uuid", field_text, DEVICE (uuid), DM_UUID_LEN - 1 },
+  { "description", field_text, DEVICE (description),
+    SCHEMA_MAX_DESCRIPTION },
+  { "readonly", field_bool, DEVICE (readonly) },
+  { "export", field_bool, DEVICE (export) },
+  { "allow", schema_allow },
+};
+
+static const struct fields schema_snapshot_fields =
+  FIELDS (schema_snapshot_list);
+
+static int
+schema_snapshots (struct schema *s, const struct field *field,
+                  const struct node *value, void *object)
+{
+  struct config *config = s->config;
+  struct config_snapshot *snapshot;
+  size_t i;
+  int r;
+
+  if (value->kind != NODE_MAP)
+    return config_error (&value->mark, s->msg, "'snapshots' must be names and "
+                         "what is said of them");
+  r = schema_grow ((void **) &config->snapshots, config->nr_snapshots,
+                   value->nr_children / 2, sizeof config->snapshots[0]);
+  for (i = 0; r == 0 && i < value->nr_children; i += 2) {
+    snapshot = &config->snapshots[config->nr_snapshots++];
+    snapshot->origin = (struct config_device *) object - config->devices;
+    r = schema_init_device (s, &snapshot->device, value->children[i]);
+    if (r == 0 && !field_is_empty (value->children[i + 1]))
+      r = fields_read (s, &schema_snapshot_fields, value->children[i + 1],
+                       snapshot);
+  }
+  return r;
+}
+
+/* ------------------------------------------------------------------
+ * The device.
+ */
 
 static const struct field schema_device_list[] = {
   { "uuid", field_text, DEVICE (uuid), DM_UUID_LEN - 1 },
@@ -298,6 +378,7 @@ static const struct field schema_device_list[] = {
   { "allow", schema_allow },
   { "table", schema_table },
   { "messages", schema_messages },
+  { "snapshots", schema_snapshots },
 };
 
 static const struct fields schema_device_fields =
@@ -308,20 +389,11 @@ schema_device (struct schema *s, const struct node *key,
                const struct node *value)
 {
   struct config_device *device = &s->config->devices[s->config->nr_devices++];
-  int r = schema_check_name (s, key, "/");
+  int r = schema_init_device (s, device, key);
 
   if (r < 0)
     return r;
   s->lines_cap = 0;
-  device->mark = key->mark;
-  device->export = true;
-  device->name = strdup (key->text);
-  device->uuid = strdup ("");
-  device->description = strdup ("");
-  device->base_dir = strdup (s->dir);
-  if (!device->name || !device->uuid || !device->description ||
-      !device->base_dir)
-    return -ENOMEM;
   r = fields_read (s, &schema_device_fields, value, device);
   if (r == 0 && device->nr_lines == 0)
     return config_error (&key->mark, s->msg, "device '%s' has no table",
@@ -344,19 +416,6 @@ schema_section (struct schema *s, const struct node *section,
   for (i = 0; r == 0 && i < section->nr_children; i += 2)
     r = entry (s, section->children[i], section->children[i + 1]);
   return r;
-}
-
-/* Room for n more, zeroed. */
-static int
-schema_grow (void **list, size_t nr, size_t n, size_t elem_bytes)
-{
-  void *p = reallocarray (*list, nr + n + 1, elem_bytes);
-
-  if (p == NULL)
-    return -ENOMEM;
-  memset ((char *) p + nr * elem_bytes, 0, (n + 1) * elem_bytes);
-  *list = p;
-  return 0;
 }
 
 static int

@@ -113,6 +113,7 @@ reload_look_at (struct reload *r, const struct dm_info *info)
     .suspended = info->flags & DM_SUSPEND_FLAG,
     .has_live_table = info->flags & DM_ACTIVE_PRESENT_FLAG,
     .managed = device != NULL,
+    .in_use = info->open_count > 0,
     .untouched = device && reload_is_untouched (r, device),
   };
 }

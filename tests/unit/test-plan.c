@@ -341,3 +341,61 @@ Test (plan, devices_are_counted_once)
   config_free (old);
   config_free (desired);
 }
+
+/* ------------------------------------------------------------------
+ * Snapshots.
+ */
+
+#define DISK "devices:\n  disk: {table: 0 8 linear /a 0"
+#define ONE DISK ", snapshots: {s1: }}\n"
+
+Test (plan, a_snapshot_is_live_before_its_origin_is_written_to)
+{
+  expect_change (DISK "}\n", ONE,
+                 "create s1, load s1, load disk?, suspend disk?, swap s1, "
+                 "swap disk?, resume s1, resume disk?");
+  expect_change (ONE, DISK ", snapshots: {s1: , s2: }}\n",
+                 "create s2, load s2, swap s2, resume s2");
+}
+
+/* Nor is it while the origin has the table of before, whoever stands on it. */
+Test (plan, a_snapshot_is_not_live_before_there_is_a_layer)
+{
+  expect_change (DISK "}\n", ONE "  up: {table: 0 8 linear s1 0}\n",
+                 "create s1, create up, load s1, load disk?, load up, "
+                 "suspend disk?, swap s1, swap disk?, swap up, resume s1, "
+                 "resume disk?, resume up");
+}
+
+Test (plan, a_new_origin_on_which_others_stand_comes_after_its_snapshots)
+{
+  expect_change ("", ONE "  up: {table: 0 8 linear disk 0}\n",
+                 "create s1, create disk, create up, load s1, swap s1, "
+                 "resume s1, load disk, swap disk, resume disk, load up, "
+                 "swap up, resume up");
+}
+
+Test (plan, a_hidden_table_is_live_before_it_is_needed)
+{
+  expect_change ("devices: {disk: {table: 0 8 linear /a 8}}\n",
+                 "devices: {disk: {table: 0 8 linear /a 8, "
+                 "snapshots: {s1: }}}\n",
+                 "create disk-real, create s1, load disk-real, "
+                 "swap disk-real, resume disk-real, load s1, load disk?, "
+                 "suspend disk?, swap s1, swap disk?, resume s1, "
+                 "resume disk?");
+}
+
+Test (plan, a_snapshot_in_use_keeps_the_layer)
+{
+  struct config *old = config (ONE), *desired = config (DISK "}\n");
+  struct plan_live *CLEANUP_FREE live = live_of (old);
+
+  expect_plan (desired, old, live, "load disk?, suspend disk?, swap disk?, "
+               "resume disk?, remove s1");
+  live[1].in_use = true;
+  expect_refused (desired, old, live, 2, "t.yaml:2:3: disk: its snapshot 's1' "
+                  "cannot go, it is in use");
+  config_free (desired);
+  config_free (old);
+}

@@ -129,6 +129,98 @@ Test (yaml, table_lines_know_where_they_stood)
   config_free (c);
 }
 
+/* ------------------------------------------------------------------
+ * Snapshots.
+ */
+
+static void
+expect_expanded (const char *text, const char *expected)
+{
+  struct config *c = read_text (text);
+  char *CLEANUP_FREE out = NULL;
+  size_t len;
+  FILE *fp = open_memstream (&out, &len);
+
+  cr_assert_eq (config_write (c, fp), 0);
+  fclose (fp);
+  cr_expect_str_eq (out, expected);
+  config_free (c);
+}
+
+Test (yaml, snapshots_of_a_single_linear_line)
+{
+  expect_expanded (
+    "devices:\n"
+    "  disk:\n"
+    "    snapshots:\n"
+    "      monday: {cow: my cow, chunk: 65536, description: old,\n"
+    "               allow: []}\n"
+    "      sunday:\n"
+    "    allow: [{uid: 7}]\n"
+    "    table: 0 80 linear my\\ disk  0\n",
+    "devices:\n"
+    "  disk:\n"
+    "    allow:\n"
+    "    - uid: 7\n"
+    "    table: |\n"
+    "      0 80 snapshot-origin my\\ disk\n"
+    "  monday:\n"
+    "    description: \"old\"\n"
+    "    allow: []\n"
+    "    table: |\n"
+    "      0 80 snapshot my\\ disk my\\ cow P 128\n"
+    "  sunday:\n"
+    "    allow:\n"
+    "    - uid: 7\n"
+    "    table: |\n"
+    "      0 80 snapshot my\\ disk sunday.cow P 8\n");
+}
+
+Test (yaml, snapshots_of_another_table)
+{
+  expect_expanded (
+    "devices:\n"
+    "  d:\n"
+    "    readonly: true\n"
+    "    table: [0 8 linear a 8, 8 8 zero]\n"
+    "    messages: [hello]\n"
+    "    snapshots: {s: {export: false}}\n"
+    "  after: {table: 0 8 zero}\n",
+    "devices:\n"
+    "  d:\n"
+    "    readonly: true\n"
+    "    table: |\n"
+    "      0 16 snapshot-origin d-real\n"
+    "  after:\n"
+    "    table: |\n"
+    "      0 8 zero\n"
+    "  d-real:\n"
+    "    readonly: true\n"
+    "    export: false\n"
+    "    table: |\n"
+    "      0 8 linear a 8\n"
+    "      8 8 zero\n"
+    "    messages:\n"
+    "    - \"hello\"\n"
+    "  s:\n"
+    "    export: false\n"
+    "    table: |\n"
+    "      0 16 snapshot d-real s.cow P 8\n");
+}
+
+Test (yaml, snapshots_of_what_is_an_origin_already)
+{
+  expect_expanded (
+    "devices: {o: {table: 0 8 snapshot-origin a, snapshots: {s: }}}\n",
+    "devices:\n"
+    "  o:\n"
+    "    table: |\n"
+    "      0 8 snapshot-origin a\n"
+    "  s:\n"
+    "    table: |\n"
+    "      0 8 snapshot a s.cow P 8\n");
+}
+
 Test (yaml, aliases_stand_for_their_anchor)
 {
   struct config *c = read_text (
