@@ -128,7 +128,7 @@ Test (store_lost, gives_way_to_another_one)
   store_rig_format (cow->data, 8, ENTRIES - 1);
   expect_valid ();
   lose_and_wipe ();
-  store_rig_format (cow->data, 4, ENTRIES);
+  store_rig_format (cow->data, 4, 3 * ENTRIES);
   expect_valid ();
 }
 

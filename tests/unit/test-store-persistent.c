@@ -363,6 +363,7 @@ Test (store_persistent, invalidation_is_on_disk_and_flushed)
 {
   static const unsigned char header[16] = {
     0x53, 0x6e, 0x41, 0x70, 0, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0 };
+  struct prepared p = { .old_chunk = 9 };
   struct faultdev f;
 
   faultdev_init (&f, &cow->bdev);
@@ -379,6 +380,7 @@ Test (store_persistent, invalidation_is_on_disk_and_flushed)
   cr_expect_eq (store_invalidate (rig.store), 0);
   cr_expect_eq (f.log.len, 2, "once is enough");
   cr_expect_not (store_is_valid (rig.store));
+  cr_expect_eq (store_prepare (rig.store, &p, 1), -EIO);
   cr_assert_eq (store_rig_reopen (&rig), 0);
   cr_expect_not (store_is_valid (rig.store));
   store_rig_close (&rig);
