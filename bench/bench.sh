@@ -6,6 +6,7 @@
 #   bench/bench.sh upstream  an upstream export            : nbdkit nbd
 #   bench/bench.sh snapshot  snapshots of a file           : nbdkit file, qcow2
 #   bench/bench.sh thin      thin volumes                  : nbdkit file, qcow2
+#                            by qemu-nbd and by qemu-storage-daemon
 #
 # Environment: RUNS (5), SECS a cell (2), SIZE_MB (1024), DIR for the data (a
 # new folder in /dev/shm), CELLS (all of the set), SUBJECTS (all), KEEP (a file
