@@ -11,46 +11,16 @@ Wants this tree built in build/ (or RUN, its run script).
 """
 import os
 import shutil
-import socket
 import struct
 import subprocess
 import sys
 import tempfile
 import time
 
-CREATE, REMOVE, RESUME, LOAD, LIST = 3, 4, 6, 9, 2
+from control import (CREATE, LIST, LOAD, REMOVE, RESUME, Control,
+                     resident_kib)
+
 run = os.environ.get("RUN", os.path.dirname(__file__) + "/../build/run")
-
-
-class Control:
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        for _ in range(200):
-            try:
-                self.socket.connect(path)
-                break
-            except OSError:
-                time.sleep(0.05)
-        self.read = self.socket.makefile("rb").read
-
-    def call(self, command, name=b"", count=0, payload=b"", room=0):
-        size = max(312 + len(payload), room)
-        ioctl = struct.pack("=6Ii3IQ128s136s", 4, 0, 0, size, 312, count, 0, 0,
-                            0, 0, 0, name, b"") + payload
-        ioctl = ioctl.ljust(size, b"\0")
-        self.socket.sendall(struct.pack("=4I", 0x6D64626E, command, size, 0) +
-                            ioctl)
-        _, error, length, message = struct.unpack("=4I", self.read(16))
-        data, text = self.read(length), self.read(message)
-        if error:
-            sys.exit("command %d: %s" % (command, text.decode()))
-        return data
-
-
-def resident_kib(pid):
-    with open("/proc/%d/status" % pid) as status:
-        return next(int(line.split()[1]) for line in status
-                    if line.startswith("VmRSS:"))
 
 
 def load(control, name, path, offset):
