@@ -279,8 +279,8 @@ void dm_outside_counters (void (*fn) (const struct dm_outside_counters *c,
 
 /* What [begin, begin + len) of a device holds (len 0: up to its end), at most
  * DM_MAX_EXTENTS pieces; *list is malloc'ed.  -ENODEV without a live table,
- * -EINVAL beyond the end.  On a suspended device it waits for the resume; -EINTR
- * if wait, which may be NULL, is cancelled before.
+ * -EINVAL beyond the end.  On a suspended device it waits for the resume, or
+ * -EINTR if wait, which may be NULL, is cancelled before.
  */
 #define DM_MAX_EXTENTS 65536
 int dm_extents (struct registry *reg, const struct dm_ref *ref, sector_t begin,
