@@ -218,6 +218,21 @@ Test (merge, others_with_smaller_and_larger_chunks_stay_as_they_are)
   snap_expect ("u", 2000, 2096, 'b');
 }
 
+/* One chunk at least. */
+Test (merge, of_a_chunk_larger_than_a_batch)
+{
+  snap_stop ();
+  snap_start (3 * 16384);
+  snap_create ("s", "0 49152 snapshot m1 m2 P 16384");
+  snap_write ("s", 100, 1, 's');
+  snap_remove ("s");
+  snap_create ("m", "0 49152 snapshot-merge m1 m2 P 16384");
+  wait_merged ("m");
+  snap_expect_mem (1, 99, 1, 'b');
+  snap_expect_mem (1, 100, 1, 's');
+  snap_expect_mem (1, 101, 1, 'b');
+}
+
 Test (merge, of_the_last_short_chunk)
 {
   snap.mem[0]->bdev.size = 1021;
@@ -366,8 +381,17 @@ Test (merge, metadata_that_cannot_be_written)
   expect_failure_and_retry ();
 }
 
+static int
+note_extent (struct extent_sink *sink, sector_t len, unsigned flags)
+{
+  return 0;
+}
+
 Test (merge, of_an_invalid_store_is_the_origin)
 {
+  struct extent_sink sink = { note_extent };
+  struct mapped_device *md;
+
   make_store ();
   memset (snap.mem[1]->data + 4, 0, 4);
   snap_create ("t", "0 4096 snapshot m1 m3 P 8");
@@ -377,6 +401,9 @@ Test (merge, of_an_invalid_store_is_the_origin)
   snap_write ("m", 0, 1, 'w');
   snap_expect_mem (1, 0, 1, 'w');
   snap_expect ("t", 0, 1, 'b');
+  cr_assert_eq (dm_open (snap.reg, "m", &md, NULL), 0);
+  cr_expect_eq (bdev_extents (dm_block_device (md), 0, 8, &sink), 0);
+  dm_close (md);
 }
 
 /* ------------------------------------------------------------------

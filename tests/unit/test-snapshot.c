@@ -155,6 +155,20 @@ Test (snapshot, zeroes_are_native)
   snap_expect_mem (1, 0, SECTORS, 'b');
 }
 
+/* What has to be copied around them is not known to be fast. */
+Test (snapshot, zeroes_are_not_fast)
+{
+  struct mapped_device *md;
+  struct bio bio = { .op = BIO_WRITE_ZEROES, .flags = BIO_FAST_ZERO,
+                     .len = 8 };
+
+  snap_create ("s", "0 4096 snapshot m1 m2 P 8");
+  cr_assert_eq (dm_open (snap.reg, "s", &md, NULL), 0);
+  cr_expect_eq (bdev_submit (dm_block_device (md), &bio), -EOPNOTSUPP);
+  dm_close (md);
+  snap_expect ("s", 0, 8, 'b');
+}
+
 Test (snapshot, zeroes_on_a_device_that_knows_only_writes)
 {
   snap.mem[1]->limits.write_zeroes = false;
@@ -636,4 +650,17 @@ Test (snapshot, extents_are_those_of_where_the_data_is)
   /* At 8: data. */
   expect_extents ("s", 97, 3, "D1 D2");
   expect_extents ("o", 2, 8, "D2 Z4 D2");
+}
+
+Test (snapshot, of_a_lost_one_nothing_is_known)
+{
+  struct text_sink t = { .sink.add = text_add };
+  struct mapped_device *md;
+
+  snap.mem[1]->bdev.size = 16;
+  snap_create ("s", "0 4096 snapshot m1 m2 P 8");
+  cr_expect_eq (snap_io ("s", BIO_WRITE, 0, 8, 's'), -EIO);
+  cr_assert_eq (dm_open (snap.reg, "s", &md, NULL), 0);
+  cr_expect_eq (bdev_extents (dm_block_device (md), 0, 8, &t.sink), -EIO);
+  dm_close (md);
 }
