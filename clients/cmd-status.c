@@ -195,7 +195,7 @@ measure_one (struct session *s, const struct device *device, bool several)
   return status_call (s, device, several, DM_IMA_MEASUREMENT_FLAG);
 }
 
-/* What a target says when it is to be measured: like status. */
+/* What a target says when it is to be measured. */
 int
 cmd_measure (struct session *s)
 {

@@ -163,6 +163,11 @@ struct target_type {
   void (*status) (struct dm_target *ti, enum dm_status_type type,
                   unsigned flags, FILE *out);
 
+  /* For `dmsetup measure`, what Linux 6.1 says of the type for its integrity
+   * measurements behind name and version: ",NAME=VALUE" for each item.
+   */
+  void (*measure) (struct dm_target *ti, FILE *out);
+
   /* At least one word.  Text written to reply becomes the answer.  0 or
    * -errno with ti->message set (dm_target_error).  May block.
    */

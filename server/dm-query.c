@@ -25,18 +25,34 @@ dm_device_info (struct registry *reg, const struct dm_ref *ref,
   return r < 0 ? r : verb_end (md, 0, flags, info);
 }
 
+static void
+target_measure (struct dm_target *ti, FILE *fp)
+{
+  const struct target_type *type = ti->type;
+
+  if (type->measure == NULL)
+    return;
+  fprintf (fp, "target_name=%s,target_version=%u.%u.%u", type->name,
+           type->version[0], type->version[1], type->version[2]);
+  type->measure (ti, fp);
+  putc (';', fp);
+}
+
 /* The type's text, malloc'ed. */
 static int
 target_status (struct dm_target *ti, uint32_t flags, char **text)
 {
+  bool table = flags & DM_STATUS_TABLE_FLAG;
   size_t len;
   FILE *fp = open_memstream (text, &len);
 
   if (fp == NULL)
     return -ENOMEM;
-  ti->type->status (ti, flags & DM_STATUS_TABLE_FLAG ? DM_STATUS_TABLE
-                    : DM_STATUS_INFO,
-                    flags & DM_NOFLUSH_FLAG ? DM_STATUS_NOFLUSH : 0, fp);
+  if (!table && (flags & DM_IMA_MEASUREMENT_FLAG))
+    target_measure (ti, fp);
+  else
+    ti->type->status (ti, table ? DM_STATUS_TABLE : DM_STATUS_INFO,
+                      flags & DM_NOFLUSH_FLAG ? DM_STATUS_NOFLUSH : 0, fp);
   if (fclose (fp) != 0) {
     free (*text);
     return -ENOMEM;

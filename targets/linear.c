@@ -51,6 +51,16 @@ linear_status (struct dm_target *ti, enum dm_status_type type, unsigned flags,
   fprintf (out, " %" PRIu64, l->start);
 }
 
+static void
+linear_measure (struct dm_target *ti, FILE *out)
+{
+  const struct linear *l = ti->private;
+
+  fputs (",device_name=", out);
+  dm_device_print (out, l->dev);
+  fprintf (out, ",start=%" PRIu64, l->start);
+}
+
 static int
 linear_iterate_devices (struct dm_target *ti, dm_iterate_fn fn, void *data)
 {
@@ -79,6 +89,7 @@ const struct target_type linear_target = {
   .ctr = linear_ctr,
   .map = linear_map,
   .status = linear_status,
+  .measure = linear_measure,
   .iterate_devices = linear_iterate_devices,
   .extents = linear_extents,
 };

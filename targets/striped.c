@@ -140,6 +140,21 @@ striped_status (struct dm_target *ti, enum dm_status_type type,
   }
 }
 
+static void
+striped_measure (struct dm_target *ti, FILE *out)
+{
+  struct striped *s = ti->private;
+  uint32_t i;
+
+  fprintf (out, ",stripes=%u,chunk_size=%u", s->n, s->chunk);
+  for (i = 0; i < s->n; i++) {
+    fprintf (out, ",stripe_%u_device_name=", i);
+    dm_device_print (out, s->stripes[i].dev);
+    fprintf (out, ",stripe_%u_physical_start=%" PRIu64 ",stripe_%u_status=%c",
+             i, s->stripes[i].start, i, s->stripes[i].errors ? 'D' : 'A');
+  }
+}
+
 /* ------------------------------------------------------------------
  * Bios.
  */
@@ -358,6 +373,7 @@ const struct target_type striped_target = {
   .end_io = striped_end_io,
   .parallel_end_io = true,
   .status = striped_status,
+  .measure = striped_measure,
   .iterate_devices = striped_iterate_devices,
   .io_hints = striped_io_hints,
   .extents = striped_extents,
