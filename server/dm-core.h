@@ -112,9 +112,9 @@ struct mapped_device {
   char uuid[DM_UUID_LEN];      /* "" for none */
   bool listed;                 /* its name is in the registry */
   unsigned holders;
-  int open_count;              /* openers: connections and upper tables */
+  int open_count;              /* openers: connections and upper devices */
   bool deleting, deferred_remove;
-  struct list lower_edges;     /* struct md_edge: what its tables opened */
+  struct tree lower_edges;     /* struct md_edge: what its tables opened */
   struct list upper_edges;     /* and by which devices' tables it is open */
   unsigned depth;              /* of the stack from here down, 1 … */
   unsigned nr_below[MD_MAX_DEPTH + 2]; /* lower edges, by that depth */
@@ -155,11 +155,15 @@ struct mapped_device {
   enum md_hooks hooks;         /* guarded by suspend_gate */
 };
 
-/* A table of upper has md open (guarded by registry.latch). */
+/* Tables of upper have lower open (guarded by registry.latch).  As in Linux 6.1
+ * the live and the inactive one are one opener, if they want the same mode.
+ */
 struct md_edge {
-  struct list lower_link;      /* upper->lower_edges */
+  struct tree_node by_lower;   /* upper->lower_edges */
   struct list upper_link;      /* lower->upper_edges */
   struct mapped_device *lower, *upper;
+  bool writable;
+  unsigned tables;             /* how many */
 };
 
 struct registry {
@@ -569,17 +573,21 @@ int registry_set_uuid (struct registry *reg, const char *name,
                        const char *uuid, struct mapped_device **out,
                        struct message *msg);
 
+/* For mapped_device.lower_edges; the key is a struct md_edge. */
+int edge_compare (const void *key, const struct tree_node *node);
+
 /* Open for a connection (upper NULL) or for a table of upper: -ENXIO while it
  * is being deleted, -ELOOP if upper would come to stand on itself or the stack
  * would be deeper than MD_MAX_DEPTH.  Every open is closed once, with the edge
  * that it put into *edge (NULL for a connection).  Closing may remove the
  * device (deferred remove): no gate or latch may be held.
  *
- * O(1) but for what has to be told that its depth has changed.
+ * O(log n), n: what upper has open, but for what has to be told that its depth
+ * has changed.
  */
 int registry_open (struct registry *reg, struct mapped_device *md,
-                   struct mapped_device *upper, struct md_edge **edge,
-                   struct message *msg);
+                   struct mapped_device *upper, bool writable,
+                   struct md_edge **edge, struct message *msg);
 void registry_close (struct registry *reg, struct mapped_device *md,
                      struct md_edge *edge);
 

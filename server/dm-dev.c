@@ -257,8 +257,8 @@ table_use_device (struct dm_table *t, struct table_dev *found,
   *out = td;
   if (found->md) {
     if (td == NULL)
-      r = registry_open (t->md->registry, found->md, t->md, &found->edge,
-                         msg);
+      r = registry_open (t->md->registry, found->md, t->md, found->writable,
+                         &found->edge, msg);
     md_put (found->md);
   }
   else if (td)

@@ -39,7 +39,7 @@ md_new (struct registry *registry, const char *name, const char *uuid,
   strcpy (md->name, name);
   strcpy (md->uuid, uuid);
   list_init (&md->idle_link);
-  list_init (&md->lower_edges);
+  tree_init (&md->lower_edges, edge_compare);
   list_init (&md->upper_edges);
   md->depth = 1;
   list_init (&md->parked);

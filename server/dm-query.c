@@ -432,7 +432,7 @@ dm_open (struct registry *reg, const char *name, struct mapped_device **md,
   if (r < 0)
     return r;
   if (md_has_table (*md))
-    r = registry_open (reg, *md, NULL, NULL, msg);
+    r = registry_open (reg, *md, NULL, true, NULL, msg);
   else
     r = message_set (msg, ENODEV, "%s: no table has been resumed yet", name);
   md_put (*md);

@@ -286,7 +286,7 @@ registry_forget (struct mapped_device *md)
 {
   ACQUIRE_LATCH_FOR_SCOPE (&md->registry->latch);
 
-  assert (list_empty (&md->lower_edges) && list_empty (&md->upper_edges));
+  assert (tree_empty (&md->lower_edges) && list_empty (&md->upper_edges));
   if (md->minor != UINT32_MAX)
     numbers_give_back (&md->registry->numbers, md->minor);
 }

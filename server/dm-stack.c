@@ -68,10 +68,21 @@ md_update_depth (struct mapped_device *md)
   }
 }
 
+int
+edge_compare (const void *key, const struct tree_node *node)
+{
+  const struct md_edge *a = key;
+  const struct md_edge *b = container_of (node, struct md_edge, by_lower);
+
+  if (a->lower != b->lower)
+    return a->lower > b->lower ? 1 : -1;
+  return a->writable - b->writable;
+}
+
 static void
 edge_add (struct md_edge *edge)
 {
-  list_add_tail (&edge->upper->lower_edges, &edge->lower_link);
+  tree_add (&edge->upper->lower_edges, edge, &edge->by_lower);
   list_add_tail (&edge->lower->upper_edges, &edge->upper_link);
   edge->upper->nr_below[edge->lower->depth]++;
   md_update_depth (edge->upper);
@@ -80,7 +91,7 @@ edge_add (struct md_edge *edge)
 static void
 edge_del (struct md_edge *edge)
 {
-  list_del (&edge->lower_link);
+  tree_del (&edge->upper->lower_edges, edge);
   list_del (&edge->upper_link);
   edge->upper->nr_below[edge->lower->depth]--;
   md_update_depth (edge->upper);
@@ -90,6 +101,7 @@ static int
 registry_add_edge (struct registry *reg, struct md_edge *edge,
                    struct message *msg)
 {
+  edge->tables = 1;
   if (md_is_below (edge->upper, edge->lower, ++reg->walk))
     return message_set (msg, ELOOP, "%s would come to stand on itself",
                         edge->upper->name);
@@ -102,10 +114,28 @@ registry_add_edge (struct registry *reg, struct md_edge *edge,
   return 0;
 }
 
+/* Put the edge that another table of upper has made in the place of this one;
+ * false if there is none.
+ */
+static bool
+edge_share (struct md_edge **edge)
+{
+  struct tree_node *node = tree_find (&(*edge)->upper->lower_edges, *edge);
+
+  if (node == NULL)
+    return false;
+  free (*edge);
+  *edge = container_of (node, struct md_edge, by_lower);
+  (*edge)->tables++;
+  return true;
+}
+
+/* edge: NULL for a connection. */
 static int
 registry_try_open (struct registry *reg, struct mapped_device *md,
-                   struct md_edge *edge, struct message *msg)
+                   struct md_edge **edge, struct message *msg)
 {
+  bool shared = false;
   int r = 0;
   ACQUIRE_LATCH_FOR_SCOPE (&reg->latch);
 
@@ -113,10 +143,12 @@ registry_try_open (struct registry *reg, struct mapped_device *md,
     return message_set (msg, ESHUTDOWN, "the server is shutting down");
   if (md->deleting)
     return message_set (msg, ENXIO, "%s: is being removed", md->name);
-  if (edge)
-    r = registry_add_edge (reg, edge, msg);
+  if (edge) {
+    shared = edge_share (edge);
+    r = shared ? 0 : registry_add_edge (reg, *edge, msg);
+  }
   if (r == 0) {
-    md->open_count++;
+    md->open_count += !shared;
     list_del (&md->idle_link);
     registry_held (md);
   }
@@ -125,22 +157,25 @@ registry_try_open (struct registry *reg, struct mapped_device *md,
 
 int
 registry_open (struct registry *reg, struct mapped_device *md,
-               struct mapped_device *upper, struct md_edge **out,
-               struct message *msg)
+               struct mapped_device *upper, bool writable,
+               struct md_edge **out, struct message *msg)
 {
-  struct md_edge *edge = NULL;
+  struct md_edge *edge;
   int r;
 
-  if (upper) {
-    *out = edge = malloc (sizeof *edge);
-    if (edge == NULL)
-      return message_set (msg, ENOMEM, "out of memory");
-    edge->lower = md;
-    edge->upper = upper;
-  }
-  r = registry_try_open (reg, md, edge, msg);
+  if (upper == NULL)
+    return registry_try_open (reg, md, NULL, msg);
+  edge = malloc (sizeof *edge);
+  if (edge == NULL)
+    return message_set (msg, ENOMEM, "out of memory");
+  *edge = (struct md_edge) {
+    .lower = md, .upper = upper, .writable = writable
+  };
+  r = registry_try_open (reg, md, &edge, msg);
   if (r < 0)
     free (edge);
+  else
+    *out = edge;
   return r;
 }
 
@@ -149,12 +184,17 @@ static bool
 registry_close_one (struct registry *reg, struct mapped_device *md,
                     struct md_edge *edge)
 {
+  bool shared;
   ACQUIRE_LATCH_FOR_SCOPE (&reg->latch);
 
-  if (edge)
+  shared = edge && --edge->tables > 0;
+  if (edge && !shared) {
     edge_del (edge);
+    free (edge);
+  }
   assert (md->open_count > 0);
-  if (--md->open_count == 0 && md->listed)
+  md->open_count -= !shared;
+  if (md->open_count == 0 && md->listed)
     list_add_tail (&reg->idle, &md->idle_link);
   registry_unhold (reg, md);
   if (md->open_count > 0 || !md->deferred_remove)
@@ -171,7 +211,6 @@ registry_close (struct registry *reg, struct mapped_device *md,
 
   assert_no_latch_held ();
   last = registry_close_one (reg, md, edge);
-  free (edge);
   if (last)
     registry_destroy_claimed (md);
 }

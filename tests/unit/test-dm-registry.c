@@ -295,6 +295,25 @@ Test (registry, an_inactive_table_holds_what_it_opened)
   rig_remove (reg, "low");
 }
 
+Test (registry, both_tables_of_a_device_are_one_opener)
+{
+  rig_create (reg, "low");
+  rig_create (reg, "top");
+  rig_load (reg, "top", "0 8 linear low 0");
+  cr_assert_eq (dm_device_resume (reg, DM_REF_NAME ("top"), 0, NULL, NULL,
+                                  NULL), 0);
+  rig_load (reg, "top", "0 8 linear low 8");
+  cr_assert_eq (rig_info (reg, "low").open_count, 1);
+  cr_assert_eq (rig_try_load (reg, "top", "0 8 linear low 0",
+                              DM_READONLY_FLAG, NULL), 0);
+  cr_assert_eq (rig_info (reg, "low").open_count, 2, "another mode");
+  cr_assert_eq (dm_table_clear (reg, DM_REF_NAME ("top"), NULL, NULL), 0);
+  cr_assert_eq (rig_info (reg, "low").open_count, 1);
+  rig_remove (reg, "top");
+  cr_assert_eq (rig_info (reg, "low").open_count, 0);
+  rig_remove (reg, "low");
+}
+
 Test (registry, nothing_stands_on_itself)
 {
   struct message msg = { "" };
