@@ -432,3 +432,29 @@ Test (btree, errors_of_the_value_type_come_through)
   copy = root;
   cr_assert_eq (btree_overwrite (&info, root, 5, &copy, &root), -EDOM);
 }
+
+/* The nodes are of an earlier transaction, so a change would move the root. */
+Test (btree, a_failed_change_names_no_new_root)
+{
+  uint64_t key = 5, value = 2;
+  block_t old;
+  int r, i;
+
+  cr_assert_eq (btree_empty (&info, &root), 0);
+  put (key, 1);
+  cr_assert_eq (pool_commit (&pool), 0);
+  old = root;
+  for (i = 0; i < 3; i++) {
+    info.tm = pool.tm;
+    info.value_type.dec = refuse;
+    if (i == 0)
+      r = btree_remove (&info, root, &key, &root);
+    else if (i == 1)
+      r = btree_insert (&info, root, &key, &value, &root, NULL);
+    else
+      r = btree_overwrite (&info, root, key, &value, &root);
+    cr_assert_eq (r, -EDOM);
+    cr_assert_eq (root, old);
+    cr_assert_eq (pool_rollback (&pool), 0);
+  }
+}

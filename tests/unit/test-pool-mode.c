@@ -115,6 +115,21 @@ Test (pool_mode, a_discard_makes_room)
   pool_rig_check (md, 20 * POOL_BLOCK, POOL_BLOCK, 'n');
 }
 
+/* So does the end of a thin. */
+Test (pool_mode, a_deleted_thin_makes_room)
+{
+  fill (16, 0, "1 error_if_no_space", 10);
+  pool_rig_close (md, "t");
+  pool_rig_send ("create_thin 1");
+  md = pool_rig_thin ("t1", 1, 32);
+  cr_expect_eq (pool_rig_write (md, 0, 7 * POOL_BLOCK, 'b'), -ENOSPC);
+  expect_mode ("out_of_data_space", "error_if_no_space", "-");
+  pool_rig_send ("delete 0");
+  expect_mode ("rw", "error_if_no_space", "-");
+  cr_expect_eq (write_block (6), 0);
+  pool_rig_check (md, 0, 6 * POOL_BLOCK, 'b');
+}
+
 /* What was freed since the last commit can be had after another. */
 Test (pool_mode, freed_blocks_are_found_by_a_commit)
 {

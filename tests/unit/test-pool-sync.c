@@ -88,6 +88,17 @@ Test (pool_sync, fua_commits_a_new_mapping)
   cr_expect_eq (commits (), before + 3);
 }
 
+/* The mapping is there, but not on disk. */
+Test (pool_sync, fua_commits_an_older_mapping)
+{
+  unsigned before = commits ();
+
+  cr_expect_eq (io (BIO_WRITE, 0, 0, 128), 0);
+  cr_expect_eq (commits (), before);
+  cr_expect_eq (io (BIO_WRITE, BIO_FUA, 0, 8), 0);
+  cr_expect_eq (commits (), before + 1);
+}
+
 Test (pool_sync, many_flushers_share_a_commit)
 {
   struct pool_io ios[16];

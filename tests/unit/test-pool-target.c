@@ -271,6 +271,7 @@ Test (pool_target, the_thins_of_a_metadata_snapshot_can_be_read)
   pool_rig_close (md, "t1");
   md = pool_rig_thin ("t", 0, 32);
   pool_rig_expect ("t", "384 383");
+  pool_rig_check (md, 0, 128, 'a');
   pool_rig_check (md, 128, 128, 'B');
   pool_rig_check (md, 256, 128, 'c');
   pool_rig_check (md, 384, 128, 0);
@@ -376,6 +377,33 @@ Test (pool_target, its_sectors_are_those_of_the_data_device)
   cr_expect_eq (pool_rig_write (md, 77, 2, 'p'), 0);
   cr_expect_eq (pool_rig.mem[0]->data[77 * SECTOR_SIZE], 'p');
   pool_rig_check (md, 77, 2, 'p');
+}
+
+/* Two pools at once, the one on a thin of the other. */
+Test (pool_target, a_pool_on_a_thin)
+{
+  struct mapped_device *below, *above;
+  CLEANUP_FREE char *reply = NULL;
+  char words[] = "create_thin 7";
+
+  pool_rig_pool (1024, 64, 0, "");
+  pool_rig_send ("create_thin 0");
+  below = pool_rig_thin ("t", 0, 32);
+  cr_assert_eq (pool_rig_create ("pool2", "0 4096 thin-pool m3 t 128 0"), 0);
+  cr_assert_eq (dm_device_message (pool_rig.reg, DM_REF_NAME ("pool2"), 0,
+                                   words, &reply, NULL, &pool_rig.msg), 0);
+  cr_assert_eq (pool_rig_create ("u", "0 4096 thin pool2 7"), 0);
+  above = pool_rig_open ("u");
+  cr_expect_eq (pool_rig_write (above, 1000, 300, 'u'), 0);
+  cr_expect_eq (dmtest_io (above, BIO_FLUSH, 0, 0, NULL), 0);
+  pool_rig_check (above, 1000, 300, 'u');
+  pool_rig_expect ("u", "512 1407");
+  pool_rig_expect ("t", "512 511");
+  cr_expect_eq (dmtest_io (above, BIO_DISCARD, 0, 4096, NULL), 0);
+  pool_rig_expect ("t", "0 -");
+  pool_rig_close (above, "u");
+  pool_rig_remove ("pool2");
+  pool_rig_close (below, "t");
 }
 
 /* It may be open by thins all the same, which then fail. */

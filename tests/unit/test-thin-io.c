@@ -147,7 +147,7 @@ Test (thin_io, a_block_of_its_own_is_overwritten)
 Test (thin_io, what_is_read_stays_what_it_is)
 {
   struct mapped_device *snap;
-  struct pool_io io;
+  struct pool_io io, discard;
 
   start ("", 64);
   cr_expect_eq (pool_rig_write (md, 0, POOL_BLOCK, 'a'), 0);
@@ -156,13 +156,47 @@ Test (thin_io, what_is_read_stays_what_it_is)
   pool_rig.mem[0]->stalled = true;
   pool_rig_start_io (&io, snap, BIO_READ, 0, 8, 0);
   cr_assert (EVENTUALLY (pool_rig.mem[0]->waiting == 1));
-  usleep (20000);
+  pool_rig_start_io (&discard, snap, BIO_DISCARD, 0, POOL_BLOCK, 0);
+  usleep (50000);
+  cr_expect_not (discard.done);
   pool_rig.mem[0]->stalled = false;
   cr_expect_eq (pool_rig_join (&io), 0);
-  cr_expect_eq (dmtest_io (snap, BIO_DISCARD, 0, POOL_BLOCK, NULL), 0);
+  cr_expect_eq (pool_rig_join (&discard), 0);
   pool_rig_check (md, 0, POOL_BLOCK, 'a');
   pool_rig_check (snap, 0, POOL_BLOCK, 0);
   pool_rig_close (snap, "s");
+}
+
+/* 192 KiB, no power of two; and as large as can be. */
+Test (thin_io, blocks_of_other_sizes)
+{
+  cr_assert_eq (pool_rig_create ("pool", "0 38400 thin-pool m2 m1 384 0"), 0);
+  pool_rig_send ("create_thin 0");
+  md = pool_rig_thin ("t", 0, 30);
+  cr_expect_eq (pool_rig_write (md, 383, 2, 'a'), 0);
+  cr_expect_eq (pool_rig_write (md, 1000, 1000, 'b'), 0);
+  pool_rig_check (md, 0, 383, 0);
+  pool_rig_check (md, 383, 2, 'a');
+  pool_rig_check (md, 385, 615, 0);
+  pool_rig_check (md, 1000, 1000, 'b');
+  pool_rig_expect ("t", "2304 2303");
+  cr_expect_eq (dmtest_io (md, BIO_DISCARD, 384, 1000, NULL), 0);
+  pool_rig_expect ("t", "1536 2303");
+  pool_rig_check (md, 384, 768, 0);
+  pool_rig_check (md, 1152, 848, 'b');
+}
+
+Test (thin_io, the_largest_blocks)
+{
+  cr_assert_eq (pool_rig_create ("data", "0 8388608 zero"), 0);
+  cr_assert_eq (pool_rig_create ("pool", "0 8388608 thin-pool m2 data 2097152 "
+                                 "0 1 skip_block_zeroing"), 0);
+  pool_rig_send ("create_thin 0");
+  cr_assert_eq (pool_rig_create ("t", "0 6291456 thin pool 0"), 0);
+  md = pool_rig_open ("t");
+  cr_expect_eq (pool_rig_write (md, 2097151, 2, 'a'), 0);
+  pool_rig_expect ("t", "4194304 4194303");
+  pool_rig_check (md, 6291455, 1, 0);
 }
 
 /* ------------------------------------------------------------------
@@ -200,6 +234,42 @@ Test (thin_io, a_new_block_is_a_copy_of_the_external_origin)
   pool_rig_check (md, 0, POOL_BLOCK + 8, 'e');
   pool_rig_check (md, POOL_BLOCK + 8, 8, 'x');
   pool_rig_check (md, POOL_BLOCK + 16, ORIGIN_SECTORS - POOL_BLOCK - 16, 'e');
+}
+
+static void
+check_up_to (sector_t begin, sector_t end, char byte)
+{
+  if (begin < end)
+    pool_rig_check (md, begin, end - begin, byte);
+}
+
+/* It ends before, where, and after the thin does; read-only, too. */
+Test (thin_io, external_origins_of_all_sizes)
+{
+  static const sector_t sizes[] = { 1, 1000, 1024, 1025, 1280, 2000 };
+  sector_t end;
+  unsigned i;
+
+  pool_rig_pool (1024, 256, 0, "");
+  memset (pool_rig.mem[2]->data, 'e', 2000 * SECTOR_SIZE);
+  for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    end = sizes[i] < 1280 ? sizes[i] : 1280;
+    pool_rig.mem[2]->bdev.size = sizes[i];
+    pool_rig_send ("create_thin 0");
+    cr_assert_eq (pool_rig_create ("t", "0 1280 thin pool 0 m3"), 0);
+    md = pool_rig_open ("t");
+    cr_expect_eq (pool_rig_write (md, 1152, 8, 'x'), 0);
+    cr_assert_eq (pool_rig_reload (1024, 256, 0, i % 2 ? "1 read_only" : ""),
+                  0);
+    check_up_to (0, end < 1152 ? end : 1152, 'e');
+    check_up_to (end, 1152, 0);
+    check_up_to (1152, 1160, 'x');
+    check_up_to (1160, end, 'e');
+    check_up_to (end > 1160 ? end : 1160, 1280, 0);
+    cr_assert_eq (pool_rig_reload (1024, 256, 0, ""), 0);
+    pool_rig_close (md, "t");
+    pool_rig_send ("delete 0");
+  }
 }
 
 /* The block that the end of the origin is in. */

@@ -283,3 +283,17 @@ Test (thin_device, a_metadata_snapshot_holds_trees_until_it_is_released)
   cr_assert_eq (thin_meta_held_root (rig.md), 0);
   check_pool ("released");
 }
+
+/* Its trees have several levels and share little with the present ones. */
+Test (thin_device, all_of_a_metadata_snapshot_is_released)
+{
+  unsigned i;
+
+  for (i = 0; i < 400; i++)
+    cr_assert_eq (thin_meta_create_thin (rig.md, i), 0);
+  cr_assert_eq (thin_meta_reserve_snap (rig.md), 0);
+  for (i = 0; i < 400; i += 2)
+    cr_assert_eq (thin_meta_delete (rig.md, i), 0);
+  cr_assert_eq (thin_meta_release_snap (rig.md), 0);
+  check_pool ("released");
+}

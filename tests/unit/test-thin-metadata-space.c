@@ -185,6 +185,50 @@ Test (thin_space, out_of_metadata_breaks_and_an_abort_mends)
   check_pool ("aborted");
 }
 
+/* Everything that takes metadata blocks, until there are none. */
+static int
+work (void)
+{
+  unsigned i;
+  int r = 0;
+
+  for (i = 0; r == 0 && i < 3000; i++) {
+    r = rig_provision (&rig, 1, i * 7919 % 10007);
+    if (r == 0 && i % 500 == 0)
+      r = thin_meta_create_snap (rig.md, 10 + i, 1);
+    if (r == 0 && i % 90 == 0)
+      r = thin_meta_commit (rig.md);
+  }
+  if (r == 0)
+    r = rig_remove (&rig, 10, 0, UINT64_MAX);
+  if (r == 0)
+    r = thin_meta_delete (rig.md, 1);
+  return r < 0 ? r : thin_meta_commit (rig.md);
+}
+
+Test (thin_space, running_out_of_metadata_anywhere_can_be_mended)
+{
+  block_t size;
+  int r = -ENOSPC;
+
+  for (size = 32; r < 0; size += 3) {
+    rig_stop (&rig);
+    rig_start (&rig, size);
+    rig_format (&rig, 100000);
+    r = thin_meta_create_thin (rig.md, 1);
+    if (r == 0)
+      r = work ();
+    if (r == 0)
+      break;
+    cr_assert_eq (r, -ENOSPC, "%d", r);
+    cr_assert (thin_meta_is_broken (rig.md));
+    cr_assert_eq (rig_abort (&rig), 0);
+    check_pool ("mended");
+  }
+  cr_assert_gt (size, 60);
+  check_pool ("enough");
+}
+
 static void
 count_call (void *context)
 {
