@@ -8,8 +8,10 @@
 #include "common/log.h"
 #include "targets/snapshot/snapshot-core.h"
 
-/* What goes back together, and costs two flushes. */
-#define MERGE_MAX_RUNS 64
+/* What goes back together, and costs two flushes.  As many runs as an area of
+ * chunks of 4 KiB can have: scattered ones are a matter of flushes.
+ */
+#define MERGE_MAX_RUNS 256
 #define MERGE_MAX_SECTORS (UINT64_C (4) << 11)
 
 /* It plays the origin's part: what is no exception is the origin's, and other
