@@ -32,6 +32,17 @@ Test (origin, without_snapshots_it_passes_all)
   snap_expect ("o", 8, 2043, 'o');
 }
 
+Test (origin, a_flush_is_for_the_origin)
+{
+  unsigned flushes;
+
+  snap_create ("s", "0 4096 snapshot m1 m2 P 8");
+  flushes = snap.mem[1]->counts[BIO_FLUSH];
+  cr_expect_eq (snap_io ("o", BIO_FLUSH, 0, 0, 0), 0);
+  cr_expect_eq (snap.mem[0]->counts[BIO_FLUSH], 1);
+  cr_expect_eq (snap.mem[1]->counts[BIO_FLUSH], flushes);
+}
+
 /* Linux 6.1 preserves but the first chunk if the origin was not resumed since
  * the snapshot came.
  */
