@@ -160,6 +160,7 @@ static int
 stats_create (struct md_stats *s, sector_t size, struct args *args, FILE *out)
 {
   struct stats_region *r = calloc (1, sizeof *r);
+  unsigned id;
   int error;
 
   if (r == NULL)
@@ -168,12 +169,12 @@ stats_create (struct md_stats *s, sector_t size, struct args *args, FILE *out)
   if (error == 0)
     error = make_areas (r);
   if (error == 0)
-    error = stats_add (s, r);
+    error = stats_add (s, r, &id);
   if (error < 0) {
     stats_free_region (r);
     return error;
   }
-  fprintf (out, "%u", r->id);
+  fprintf (out, "%u", id);
   return 0;
 }
 

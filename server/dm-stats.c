@@ -167,7 +167,7 @@ stats_copy_set (struct md_stats *s, const struct stats_set *old,
 }
 
 int
-stats_add (struct md_stats *s, struct stats_region *r)
+stats_add (struct md_stats *s, struct stats_region *r, unsigned *id)
 {
   struct stats_set *old, *set;
 
@@ -178,6 +178,7 @@ stats_add (struct md_stats *s, struct stats_region *r)
       stats_put (s, old);
       return -ENOMEM;
     }
+    *id = r->id;
   } while (!stats_replace (s, old, set));
   return 0;
 }

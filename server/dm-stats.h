@@ -96,9 +96,10 @@ void stats_end (struct md_stats *s, const struct dm_table *t,
  */
 
 /* Enter a region, whose id is chosen here: the lowest that is free.  It belongs
- * to the set, which is made anew.  0 or -ENOMEM.
+ * to the set, which is made anew, and whoever removes it may free it at once.
+ * 0 or -ENOMEM.
  */
-int stats_add (struct md_stats *s, struct stats_region *r);
+int stats_add (struct md_stats *s, struct stats_region *r, unsigned *id);
 
 /* -ENOENT, -ENOMEM. */
 int stats_remove (struct md_stats *s, unsigned id);
