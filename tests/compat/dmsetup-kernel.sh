@@ -35,9 +35,12 @@ for list in "$@"; do
         "$compat/$list.sh" >/dev/shm/transcript
     names=(lower="$major:0")
     [ "$list" != thin-commands ] || names=(pool="$major:0")
-    [ "$list" != dmsetup-more-commands ] ||
-        names=(MAJ="$major" "${names[@]}" zero="$major:1" middle="$major:2"
-               upper="$major:3")
+    case $list in
+        dmsetup-more-commands)
+            names=(MAJ="$major" "${names[@]}" zero="$major:1"
+                   middle="$major:2" upper="$major:3") ;;
+        dmstats-commands | options-commands) names=(MAJ="$major" "${names[@]}") ;;
+    esac
     "$compat/normalise" "${names[@]}" DEV0=/dev/ram0 DEV0=1:0 \
         DEV1=/dev/ram1 DEV1=1:1 DEV0=/dev/loop0 DEV0=7:0 DEV1=/dev/loop1 \
         DEV1=7:1 </dev/shm/transcript >"$folder/$list"

@@ -11,7 +11,8 @@ pids=()
 # What is recorded of a kernel and asked of nbdm: LIST.sh makes the
 # transcript, LIST.kernel-6.1.txt is the kernel's.
 # shellcheck disable=SC2034
-command_lists=(dmsetup-commands snapshot-commands targets-commands)
+command_lists=(dmsetup-commands dmsetup-more-commands options-commands
+               snapshot-commands targets-commands)
 
 clean_up ()
 {

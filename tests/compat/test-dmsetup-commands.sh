@@ -8,7 +8,7 @@ set -eu
 
 truncate -s 8M "$tmp/dev0" "$tmp/dev1"
 start_nbdm
-for list in "${command_lists[@]}" dmsetup-more-commands; do
+for list in "${command_lists[@]}"; do
     DMSETUP=$top_builddir/clients/nbdmsetup DEV0=$tmp/dev0 DEV1=$tmp/dev1 \
         timeout 300 "$compat/$list.sh" >"$tmp/transcript" ||
         fail "the commands did not come to their end"

@@ -8,8 +8,8 @@ set -eu
 skip_without dmsetup
 has_recorded_dmsetup || { echo "$0: skipped: another dmsetup"; exit 77; }
 
-lists=("${command_lists[@]}" dmsetup-more-commands events-commands
-       stats-commands thin-commands)
+lists=("${command_lists[@]}" dmstats-commands events-commands stats-commands
+       thin-commands)
 UML_SHARE=$tmp "$compat/umlrun" "$compat/dmsetup-kernel.sh" "$tmp" "${lists[@]}"
 for list in "${lists[@]}"; do
     recorded=$compat/$list.kernel-6.1.txt

@@ -56,11 +56,13 @@ long_table ()
 truncate -s 8M "$tmp/dev0" "$tmp/dev1"
 start_nbdm
 if has_recorded_dmsetup; then
-    compare dmsetup-commands
-    compare dmsetup-more-commands
+    for list in "${command_lists[@]}"; do
+        compare "$list"
+    done
 fi
 if python3 -c 'import nbd' 2>/dev/null; then
     compare stats-commands
+    compare dmstats-commands
     compare thin-commands
 fi
 compare events-commands
