@@ -240,7 +240,8 @@ device_each (struct session *s, bool all, device_fn fn)
 
   if (s->argc == 0) {
     if ((all || s->options.select) && !s->options.uuid && !s->options.has_dev)
-      return device_each_listed (s, fn, "No devices found");
+      return device_each_listed (s, fn, s->options.json ? NULL :
+                                 "No devices found");
     r = device_select (s, NULL, &device);
     return r < 0 ? r : device_if_selected (s, &device, false, fn);
   }

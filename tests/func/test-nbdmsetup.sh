@@ -20,6 +20,12 @@ if not eval(sys.argv[2]): sys.exit(f"{sys.argv[2]}: {j}")' \
 }
 
 two_exports
+start_nbdkit dm
+for verb in ls info 'info -c' status table measure deps extents stat; do
+  # shellcheck disable=SC2086
+  json 'j == []' $verb
+done
+stop_nbdkit
 start_nbdkit dm "$tmp/tables.yaml"
 
 # As JSON.
