@@ -161,21 +161,52 @@ sample_find (const struct sample *sample, const struct nbdm_counters *device)
   return found && found->dev == device->dev ? found : NULL;
 }
 
-static bool
-is_wanted (const struct session *s, const char *name)
+/* Those that were asked for, as they are called now; or all. */
+struct wanted_name {
+  char text[DM_NAME_LEN];
+};
+static VECTOR (struct wanted_name) wanted;
+static bool all_wanted;
+
+static int
+wanted_add (struct session *s, const struct device *device, bool several)
 {
-  for (int i = 0; i < s->argc; i++)
-    if (strcmp (s->argv[i], name) == 0)
+  struct call call = { .reply = NULL };
+  struct wanted_name name;
+  int r = device_call (s, device, DM_DEV_STATUS_CMD, &call);
+
+  if (r == 0) {
+    memcpy (name.text, call.reply->name, sizeof name.text);
+    r = vector_append (&wanted, name);
+  }
+  call_reset (&call);
+  return r;
+}
+
+static int
+wanted_find (struct session *s)
+{
+  const struct options *o = &s->options;
+
+  all_wanted = s->argc == 0 && !o->uuid && !o->has_dev && !o->select;
+  return all_wanted ? 0 : device_each (s, false, wanted_add);
+}
+
+static bool
+is_wanted (const char *name)
+{
+  for (size_t i = 0; i < wanted.len; i++)
+    if (strcmp (wanted.ptr[i].text, name) == 0)
       return true;
-  return s->argc == 0;
+  return all_wanted;
 }
 
 /* ------------------------------------------------------------------
  * The page.
  */
 static int
-report_fill (const struct session *s, struct report *report,
-             const struct sample *now, const struct sample *before)
+report_fill (struct report *report, const struct sample *now,
+             const struct sample *before)
 {
   static const struct nbdm_counters nothing;
   int r = 0;
@@ -187,7 +218,7 @@ report_fill (const struct session *s, struct report *report,
       device, found ? found : &nothing, now->seconds - before->seconds
     };
 
-    if (is_wanted (s, device->name))
+    if (is_wanted (device->name))
       r = report_add (report, &row);
   }
   report_sort (report);
@@ -242,7 +273,7 @@ stat_loop (struct session *s, struct report *report)
     sleep_until (before->seconds + interval);
     r = sample_take (s, now);
     if (r == 0)
-      r = report_fill (s, report, now, before);
+      r = report_fill (report, now, before);
     if (r == 0)
       page_print (s, report, screen);
     report_clear (report);
@@ -270,7 +301,7 @@ stat_json (struct session *s)
   for (size_t i = 0; i < sample.devices.len && r == 0; i++) {
     const struct nbdm_counters *c = &sample.devices.ptr[i];
 
-    if (is_wanted (s, c->name))
+    if (is_wanted (c->name))
       r = json_put (s, json_pack (
           "{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I,"
           " s:I, s:I}", "name", json_text (c->name),
@@ -293,20 +324,28 @@ stat_json (struct session *s)
   return r;
 }
 
-int
-cmd_stat (struct session *s)
+static int
+stat_report (struct session *s)
 {
   struct report report = { .fields = NULL };
-  int r;
+  int r = report_init (&report, stat_fields,
+                       sizeof stat_fields / sizeof stat_fields[0],
+                       s->options.fields ? s->options.fields : DEFAULT_FIELDS,
+                       DEFAULT_FIELDS, s->options.sort);
 
-  if (s->options.json)
-    return stat_json (s);
-  r = report_init (&report, stat_fields,
-                   sizeof stat_fields / sizeof stat_fields[0],
-                   s->options.fields ? s->options.fields : DEFAULT_FIELDS,
-                   DEFAULT_FIELDS, s->options.sort);
   if (r == 0)
     r = stat_loop (s, &report);
   report_reset (&report);
+  return r;
+}
+
+int
+cmd_stat (struct session *s)
+{
+  int r = wanted_find (s);
+
+  if (r >= 0)
+    r = s->options.json ? stat_json (s) : stat_report (s);
+  vector_reset (&wanted);
   return r;
 }

@@ -66,6 +66,8 @@ nbdmsetup stat --count 2 -o name,reads_per_sec,writes_per_sec,errors \
 [ "$(grep -c '^$' "$tmp/out")" = 1 ] || fail "no empty line between them"
 [ "$(nbdmsetup stat --count 1 --noheadings zed | wc -l)" = 1 ] ||
   fail "not only the device asked for"
+expect_fail nbdmsetup stat vol nosuch | has '^Device does not exist' ||
+  fail "the rates of nothing"
 nbdmsetup stat --count 1 -O -reads_per_sec -o name | sed -n 2p |
   has '^vol ' || fail "not sorted"
 nbdmsetup stat --json | /usr/bin/python3 -c 'import json, sys

@@ -78,6 +78,8 @@ h.flush ()
 h.shutdown ()' "$(uri b)" "$tmp/data"
 json '[j[1][k] for k in ("writes", "write_sectors", "flushes")] == [1, 128, 1]' \
   stat
+json '[d["name"] for d in j] == ["b"]' stat -S name=b
+json '[d["name"] for d in j] == ["a"]' stat /dev/mapper/a
 [ "$(nbdmsetup metrics | tail -n 1)" = '# EOF' ] || fail "metrics"
 nbdmsetup metrics | has '^nbdm_device_writes_completed_total{device="b"} 1$' ||
   fail "metrics do not count"
