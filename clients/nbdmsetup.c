@@ -47,11 +47,12 @@ static const struct verb {
     cmd_info },
   { "deps", "[--inactive] [-o devno|devname|blkdevname] [DEVICE...]", 0, -1,
     cmd_deps },
-  { "status", "[--noflush] [--target TYPE] [DEVICE...]", 0, -1, cmd_status },
+  { "status", "[--inactive] [--noflush] [--target TYPE] [--exec COMMAND]\n"
+    "             [DEVICE...]", 0, -1, cmd_status },
   { "table", "[--inactive] [--target TYPE] [--exec COMMAND] [--showkeys]\n"
     "             [--concise] [DEVICE...]", 0, -1, cmd_table },
-  { "measure", "[DEVICE...]", 0, -1, cmd_measure },
-  { "wait", "[--noflush] DEVICE [EVENT_NR]", 0, 2, cmd_wait },
+  { "measure", "[--inactive] [--target TYPE] [DEVICE...]", 0, -1, cmd_measure },
+  { "wait", "[--noflush] [--inactive] DEVICE [EVENT_NR]", 0, 2, cmd_wait },
   { "mknodes", "[DEVICE...]", 0, -1, cmd_mknodes },
   { "target-version", "TYPE...", 1, -1, cmd_target_version },
   { "targets", "", 0, 0, cmd_targets },
@@ -68,13 +69,21 @@ static const struct verb {
   { "metrics", "", 0, 0, cmd_metrics },
 };
 
+/* Of one verb, or if name is NULL of all. */
 static void
-print_usage (FILE *out)
+print_usage_of (FILE *out, const char *name)
 {
   fprintf (out, "Usage:\n\nnbdmsetup [--control SOCKET] [-v] VERB ...\n\n");
   for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
-    fprintf (out, "  %s%s%s\n", verbs[i].name, *verbs[i].args ? " " : "",
-             verbs[i].args);
+    if (name == NULL || strcmp (verbs[i].name, name) == 0)
+      fprintf (out, "  %s%s%s\n", verbs[i].name, *verbs[i].args ? " " : "",
+               verbs[i].args);
+}
+
+static void
+print_usage (FILE *out)
+{
+  print_usage_of (out, NULL);
   fprintf (out, "\nDEVICE is a name; instead of one -u UUID or -j MAJOR "
            "-m MINOR.\n"
            "-S SELECTION of devices and --json go with most verbs.\n"
@@ -126,8 +135,11 @@ run_verb (struct session *s, const struct verb *verb)
     fprintf (stderr, "Couldn't process command line.\n");
     return EXIT_FAILURE;
   }
-  if (s->argc < verb->min || (verb->max >= 0 && s->argc > verb->max))
-    return usage_error ("Incorrect number of arguments.\n");
+  if (s->argc < verb->min || (verb->max >= 0 && s->argc > verb->max)) {
+    fprintf (stderr, "Incorrect number of arguments.\n");
+    print_usage_of (stderr, verb->name);
+    return EXIT_FAILURE;
+  }
   r = verb->run (s);
   progress_clear ();
   if (json_end (s) >= 0 && r >= 0)

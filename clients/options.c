@@ -121,6 +121,14 @@ options_check (struct options *o)
              "incompatible.\n");
     return -EINVAL;
   }
+  if (o->merge && o->remove) {
+    fprintf (stderr, "--merge and --remove are incompatible.\n");
+    return -EINVAL;
+  }
+  if ((o->merge || o->remove) && (o->cow || o->size)) {
+    fprintf (stderr, "--cow and --size are of new snapshots only.\n");
+    return -EINVAL;
+  }
   if (o->json && (o->tree || o->concise || o->exec)) {
     fprintf (stderr, "--json is incompatible with --tree, --concise and "
              "--exec.\n");

@@ -112,6 +112,20 @@ table_add_line (FILE *out, struct table *table, char *line)
   return table_add (out, table, start, length, type, trim (params));
 }
 
+/* dmsetup's words, and what is wrong. */
+static void
+print_bad_line (const char *line, unsigned number, const char *where)
+{
+  char *CLEANUP_FREE message = NULL;
+
+  if (asprintf (&message, "not a table line: '%s': expected START LENGTH TYPE "
+                "[PARAMETERS]", line) < 0)
+    message = NULL;
+  if (message)
+    print_message (message);
+  fprintf (stderr, "Invalid format on line %u of table %s.\n", number, where);
+}
+
 static int
 table_parse (char *text, const char *where, FILE *out, struct table *table)
 {
@@ -126,8 +140,7 @@ table_parse (char *text, const char *where, FILE *out, struct table *table)
       continue;
     r = table_add_line (out, table, line);
     if (r == -EBADMSG)
-      fprintf (stderr, "Invalid format on line %u of table %s.\n",
-               number, where);
+      print_bad_line (line, number, where);
   }
   return r;
 }

@@ -25,6 +25,8 @@ for command in 'create a b c' 'load a b c' 'rename' 'rename a b c' \
   # shellcheck disable=SC2086
   says 'Incorrect number of arguments.' $command
 done
+[ "$(grep -c '^  setgeometry ' "$tmp/err")$(grep -c '^  [a-z]' "$tmp/err")" = 11 ] ||
+  fail "the usage is not the verb's"
 for verb in remove suspend resume clear wipe_table wait; do
   says 'No device specified.' $verb
   grep -qxF 'Command failed.' "$tmp/err" || fail "$verb does not say it failed"
@@ -34,8 +36,12 @@ says 'Please specify device.' load
 says 'Please specify device.' reload --table '0 8 zero'
 says 'Too many command line arguments.' load -u UUID a b
 says '--notable only available when creating new device.' load a -n
-says 'Invalid format on line 1 of table .' create a --table 'zero'
-says 'Invalid format on line 2 of table .' create a --table $'0 8 zero\n8 zero'
+says "nbdm: not a table line: 'zero': expected START LENGTH TYPE [PARAMETERS]" \
+  create a --table 'zero'
+grep -qxF 'Invalid format on line 1 of table .' "$tmp/err" || fail "which line?"
+says "nbdm: not a table line: '8 zero': expected START LENGTH TYPE [PARAMETERS]" \
+  create a --table $'0 8 zero\n# blocks\n8 zero'
+grep -qxF 'Invalid format on line 3 of table .' "$tmp/err" || fail "which line?"
 says "Couldn't open '/nonexistent' for reading." create a /nonexistent
 says 'Invalid sector.' message a x hello
 says 'Name "a/b" invalid. It contains "/".' create a/b -n
@@ -50,6 +56,8 @@ grep -qxF "Couldn't process command line." "$tmp/err" ||
 says 'Please specify both major number and minor number.' info -j 600
 says 'Invalid argument for --minor: x.' info -j 600 -m x
 says 'Option not recognised: nosuch.' ls -o devno,nosuch
+says '--merge and --remove are incompatible.' snapshot --merge --remove a b
+says '--cow and --size are of new snapshots only.' snapshot --remove --cow c a b
 says 'Unknown name mangling mode.' ls --manglename nosuch
 
 for help in help --help -h; do
