@@ -22,6 +22,9 @@ _nbdmsetup ()
     wipe_table rename message ls info deps status table measure wait mknodes
     target-version targets version setgeometry dump snapshot extents stat metrics help'
   local options='--control --help --version --verbose'
+  # One device, and several of them.
+  local one='--verbose --uuid --major --minor' more
+  more="$one --select"
   local control=() verb='' i words=''
 
   for ((i = 1; i < COMP_CWORD; i++)); do
@@ -32,33 +35,36 @@ _nbdmsetup ()
     esac
   done
   case $verb in
-    create) options='--table --notable --uuid --readonly --major --minor
-      --concise' ;;
-    load) options='--table --readonly' ;;
-    reload) options='--table --readonly --status' ;;
-    remove) options='--force --retry --deferred --select' ;;
+    create) options="$one --table --notable --readonly --concise" ;;
+    load) options="$one --table --readonly" ;;
+    reload) options="$one --table --readonly --status" ;;
+    remove) options="$more --force --retry --deferred" ;;
     remove_all) options='--force --deferred' ;;
-    clear) options='--select' ;;
-    suspend | resume) options='--noflush --nolockfs --group --select' ;;
-    wipe_table) options='--noflush --nolockfs --select' ;;
+    clear | mknodes) options=$more ;;
+    suspend | resume) options="$more --noflush --nolockfs --group" ;;
+    wipe_table) options="$more --noflush --nolockfs" ;;
     snapshot) options='--cow --size --remove --merge' ;;
     rename) options='--setuuid' ;;
-    ls) options='--target --exec --tree --select --json -o' ;;
-    info) options='--columns --options --noheadings --separator
-      --nameprefixes --unquoted --rows --unbuffered --sort --select --count
-      --interval --inactive --json' ;;
-    deps) options='--inactive --select --json -o' ;;
-    status) options='--target --exec --noflush --inactive --select --json' ;;
-    table) options='--target --exec --inactive --concise --showkeys --select
-      --json' ;;
-    extents) options='--select --json' ;;
-    stat) options='--options --sort --interval --count --noheadings --separator
-      --json' ;;
-    measure) options='--target --select --json' ;;
+    message) options=$one ;;
+    wait) options="$one --noflush --inactive" ;;
+    ls) options='--target --exec --tree --select --json --options' ;;
+    info) options="$more --columns --options --noheadings --separator
+      --nameprefixes --unquoted --rows --unbuffered --sort --count
+      --interval --inactive --json" ;;
+    deps) options="$more --inactive --json --options" ;;
+    status) options="$more --target --exec --noflush --inactive --json" ;;
+    table) options="$more --target --exec --inactive --concise --showkeys
+      --json" ;;
+    extents) options="$more --json" ;;
+    stat) options="$more --options --sort --interval --count --noheadings
+      --separator --json" ;;
+    measure) options="$more --inactive --target --json" ;;
     targets | target-version | version) options='--json' ;;
   esac
   case $prev:$verb:$cur in
-    -o:ls:* | -o:deps:*)
+    -u:*:* | --uuid:*:*)
+      words=$(_nbdmsetup_ask info -c --noheadings -o uuid) ;;
+    -o:ls:* | -o:deps:* | --options:ls:* | --options:deps:*)
       words='devno devname blkdevname'
       [[ " ${COMP_WORDS[*]} " != *" --tree "* ]] ||
         words='active ascii blkdevname compact device inverted nodevice notrunc
@@ -72,12 +78,13 @@ _nbdmsetup ()
         errors flushes_per_sec in_flight name read_kib_per_sec reads_per_sec
         size suspends swaps write_kib_per_sec writes_per_sec' ;;
     --target:*:*) words=$(_nbdmsetup_types) ;;
-    --control:*:*) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+    --control:*:* | --cow:*:*)
+      mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     *:*:-*) words=$options ;;
     *::*) words=$verbs ;;
     *:target-version:*) words=$(_nbdmsetup_types) ;;
     *:create:* | *:ls:* | *:remove_all:* | *:targets:*) ;;
-    *:dump:* | *:metrics:*) ;;
+    *:dump:* | *:metrics:* | *:help:* | *:version:*) ;;
     *) words=$(_nbdmsetup_ask info -c --noheadings -o name) ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")

@@ -94,6 +94,8 @@ diff <(printf 'resume %s\n' b top) <(grep '^resume' "$tmp/out") ||
 nbdmsetup table b | has zero || fail "group: no swap"
 nbdmsetup remove top
 
+nbdmsetup rename b --setuuid uuid-of-b
+
 # complete WORD...: the last one is to be completed.
 complete_words ()
 {
@@ -115,6 +117,15 @@ expect_words ()
 expect_words 'measure' meas
 expect_words 'a b h' suspend ''
 expect_words '--select' clear --s
+expect_words '--verbose' wait --verb
+expect_words '--noflush' wait --nof
+expect_words '--uuid' message --u
+expect_words 'uuid-of-b' info -u uuid-of
+expect_words '' version a
+for option in $(nbdmsetup help | grep -oE -- '--[a-z]+' | sort -u); do
+  grep -qw -- "$option" "$top_srcdir/clients/nbdmsetup.bash" ||
+    fail "$option is never completed"
+done
 expect_words 'zero' ls --target z
 expect_words 'names_using_dev' info -c -o names
 expect_words 'inverted' ls --tree -o inv
