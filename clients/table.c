@@ -116,14 +116,9 @@ table_add_line (FILE *out, struct table *table, char *line)
 static void
 print_bad_line (const char *line, unsigned number, const char *where)
 {
-  char *CLEANUP_FREE message = NULL;
-
-  if (asprintf (&message, "not a table line: '%s': expected START LENGTH TYPE "
-                "[PARAMETERS]", line) < 0)
-    message = NULL;
-  if (message)
-    print_message (message);
-  fprintf (stderr, "Invalid format on line %u of table %s.\n", number, where);
+  fprintf (stderr, "nbdm: not a table line: '%s': expected START LENGTH TYPE "
+           "[PARAMETERS]\nInvalid format on line %u of table %s.\n", line,
+           number, where);
 }
 
 static int

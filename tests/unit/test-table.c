@@ -144,6 +144,10 @@ Test (table, a_file_with_a_zero_byte_is_not_taken_in_part)
   table_reset (&table);
 }
 
+#define BAD_LINE(line)                                                  \
+  "nbdm: not a table line: '" line "': expected START LENGTH TYPE "     \
+  "[PARAMETERS]\n"
+
 static void
 expect_error (const char *text, const char *expected)
 {
@@ -158,12 +162,14 @@ expect_error (const char *text, const char *expected)
 
 Test (table, a_wrong_line_is_named)
 {
-  expect_error ("0 8 zero\n8 x", "Invalid format on line 2 of table .\n");
+  expect_error ("0 8 zero\n8 x", BAD_LINE ("8 x") "Invalid format on line 2 of "
+                "table .\n");
 }
 
 Test (table, a_line_needs_a_type)
 {
-  expect_error ("0 8", "Invalid format on line 1 of table .\n");
+  expect_error ("0 8", BAD_LINE ("0 8") "Invalid format on line 1 of table "
+                ".\n");
 }
 
 Test (table, a_type_has_at_most_15_letters)
