@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "clients/replay.h"
@@ -207,6 +208,21 @@ complain (const char *about, const struct message *msg)
   return EXIT_FAILURE;
 }
 
+/* Replayed onto itself a log would be gone before it has been read. */
+static int
+run_check_target (const struct run *run, struct message *msg)
+{
+  struct stat log, target;
+
+  if (fstat (run->log.fd, &log) < 0 || fstat (run->replay.fd, &target) < 0)
+    return message_set (msg, errno, "%s", strerror (errno));
+  if ((log.st_dev == target.st_dev && log.st_ino == target.st_ino) ||
+      (S_ISBLK (log.st_mode) && S_ISBLK (target.st_mode) &&
+       log.st_rdev == target.st_rdev))
+    return message_set (msg, EINVAL, "this is the log itself");
+  return 0;
+}
+
 static int
 run_replay (struct run *run)
 {
@@ -215,7 +231,9 @@ run_replay (struct run *run)
 
   if (r < 0)
     return complain (run->target, &msg);
-  r = run_entries (run, &msg);
+  r = run_check_target (run, &msg);
+  if (r == 0)
+    r = run_entries (run, &msg);
   if (r == 0)
     r = replay_sync (&run->replay, &msg);
   if (replay_close (&run->replay, &msg) < 0 || r < 0)
@@ -258,7 +276,14 @@ usage (FILE *out)
          "                      [RANGE] LOG\n"
          "RANGE: [--from=N | --from-mark=TEXT] [--to=N | --to-mark=TEXT]\n",
          out);
-  exit (out == stdout ? EXIT_SUCCESS : EXIT_FAILURE);
+  exit (out == stdout && fflush (out) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+static void __attribute__ ((noreturn))
+usage_error (const char *text)
+{
+  fprintf (stderr, "nbdm-logreplay: %s\n", text);
+  usage (stderr);
 }
 
 static void
@@ -330,15 +355,22 @@ parse_option (struct run *run, int option)
 int
 main (int argc, char **argv)
 {
-  struct run run = { .from = 1, .to = UINT64_MAX, .check_at = WLOG_FLUSH };
+  struct run run = { .from = 1, .to = UINT64_MAX };
   int option;
 
   while ((option = getopt_long (argc, argv, "", long_options, NULL)) != -1)
     parse_option (&run, option);
-  if (optind + 1 != argc || (run.check && run.target == NULL) ||
-      (run.from_mark && run.from != 1) ||
+  if (optind + 1 != argc)
+    usage_error (optind == argc ? "no log" : "more than one log");
+  if (run.target == NULL && (run.check || run.check_at))
+    usage_error ("--check and --check-at are of --replay");
+  if (run.check == NULL && run.check_at)
+    usage_error ("--check-at is of --check");
+  if ((run.from_mark && run.from != 1) ||
       (run.to_mark && run.to != UINT64_MAX))
-    usage (stderr);
+    usage_error ("an entry or a mark, not both");
+  if (run.check_at == 0)
+    run.check_at = WLOG_FLUSH;
   run.log_path = argv[optind];
   return run_program (&run);
 }

@@ -99,4 +99,20 @@ same "nbdm-logreplay: $tmp/copy: entry 7 goes to byte 2097152 of 1048576" \
      logreplay --replay="$tmp/copy"
 same "nbdm-logreplay: $tmp/data: this is not the log of a log-writes target \
 (wrong magic)" "$run" nbdm-logreplay "$tmp/data"
-if logreplay --check=true 2>/dev/null; then fail "a check of nothing"; fi
+# usage TEXT ARGUMENT...
+usage ()
+{
+  expect_fail "$run" nbdm-logreplay "${@:2}" | has -x "nbdm-logreplay: $1" ||
+    fail "${*:2}"
+}
+usage 'no log'
+usage 'more than one log' a b
+usage '--check and --check-at are of --replay' --check=true "$log"
+usage '--check-at is of --check' --replay="$tmp/copy" --check-at=fua "$log"
+usage 'an entry or a mark, not both' --to=1 --to-mark=one "$log"
+
+# The log would be lost.
+ln "$log" "$tmp/link"
+same "nbdm-logreplay: $tmp/link: this is the log itself" \
+     logreplay --replay="$tmp/link"
+same "$list" logreplay
