@@ -207,6 +207,22 @@ Test (thin_device, many_devices_come_and_go)
   cr_assert_leq (image_run_tool (rig.dev, "thin_check"), 0);
 }
 
+/* Two nodes are merged before halves of what they have would become too small
+ * with the next removal: thin_check would complain.
+ */
+Test (thin_device, nodes_keep_a_third_of_their_entries)
+{
+  unsigned i;
+
+  for (i = 0; i < 300; i++)
+    cr_assert_eq (thin_meta_create_thin (rig.md, i), 0);
+  for (i = 0; i < 300; i++) {
+    cr_assert_eq (thin_meta_delete (rig.md, i), 0);
+    cr_assert_eq (thin_meta_commit (rig.md), 0);
+    metacheck_assert (rig.dev->data, rig_bytes (&rig), "one less");
+  }
+}
+
 Test (thin_device, deleting_frees_what_nobody_shares)
 {
   struct thin_meta_usage before, after;

@@ -149,21 +149,6 @@ Test (thin_map, large_ranges_are_removed_in_parts)
   check_pool ("removed");
 }
 
-/* Two leaves with 169 entries are merged: halves would become too small with
- * the next removal, and thin_check complain.
- */
-Test (thin_map, nodes_keep_a_third_of_their_entries)
-{
-  block_t i;
-
-  provision (0, 300);
-  for (i = 0; i < 300; i++) {
-    cr_assert_eq (rig_remove (&rig, 1, i, i + 1), 0);
-    cr_assert_eq (thin_meta_commit (rig.md), 0);
-    metacheck_assert (rig.dev->data, rig_bytes (&rig), "less by one");
-  }
-}
-
 Test (thin_map, what_changed_since_a_snapshot_is_found)
 {
   struct thin_device *snap;
