@@ -217,6 +217,8 @@ super_read_held (struct thin_metadata *md, struct message *msg)
   if (held == 0)
     return message_set (msg, ENODATA, "it has no metadata snapshot");
   r = super_read (md, held, &s, msg);
+  if (r == 0)
+    r = super_check_block_size (md, &s, msg);
   if (r < 0)
     return r;
   md->super.time = s.time;
