@@ -21,7 +21,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "common/log.h"
 #include "server/edge.h"
 #include "server/dm-core.h"
 #include "tests/lib/folder.h"
@@ -55,22 +54,6 @@ static struct reload *reload;
 static struct memdev *devices[3];
 static int orders[MAX_ORDERS]; /* connections of fuzz_order */
 static unsigned nr_orders;
-
-static void
-fuzz_log (enum log_level level, const char *fmt, va_list ap)
-{
-}
-
-const char *__asan_default_options (void);
-
-static void
-fuzz_must (bool ok, const char *what)
-{
-  if (ok)
-    return;
-  fprintf (stderr, "fuzz-control: %s\n", what);
-  abort ();
-}
 
 static void
 fuzz_teardown (void)
@@ -131,7 +114,7 @@ fuzz_setup (void)
   sigemptyset (&set);
   sigaddset (&set, SIGHUP);
   pthread_sigmask (SIG_BLOCK, &set, NULL);
-  log_set_sink (fuzz_log);
+  fuzz_be_quiet ();
   folder_make (&folder);
   snprintf (address.sun_path, sizeof address.sun_path, "%s/control",
             folder.path);
@@ -307,13 +290,6 @@ fuzz_reaches_out (const uint8_t *data, size_t size)
     if (++p == end || *p < '0' || *p > '9')
       return true;
   return false;
-}
-
-/* A table may ask for more memory than there is. */
-const char *
-__asan_default_options (void)
-{
-  return "allocator_may_return_null=1:max_allocation_size_mb=256";
 }
 
 /* Wait until the server has nothing to do any more. */

@@ -10,18 +10,12 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/log.h"
 #include "tests/lib/dmtest.h"
 
 #define DEVICE_SECTORS 2048
 #define MAX_BYTES (64 << 10)
 
 static struct dmtest rig; /* m1 is the origin, m2 the COW device */
-
-static void
-fuzz_log (enum log_level level, const char *fmt, va_list ap)
-{
-}
 
 static void
 fuzz_teardown (void)
@@ -32,7 +26,7 @@ fuzz_teardown (void)
 static void
 fuzz_setup (void)
 {
-  log_set_sink (fuzz_log);
+  fuzz_be_quiet ();
   dmtest_init (&rig, DEVICE_SECTORS);
   atexit (fuzz_teardown);
 }
@@ -44,8 +38,7 @@ fuzz_make (const char *name, const char *table)
 
   dm_device_create (rig.reg, name, "", 0, 0, NULL, NULL);
   if (dmtest_load (&rig, name, table, 0) < 0) {
-    if (rig.msg.text[0] == '\0')
-      abort ();
+    fuzz_must (rig.msg.text[0], "refused without a message");
     return false;
   }
   return dm_device_resume (rig.reg, ref, 0, NULL, NULL, NULL) == 0;

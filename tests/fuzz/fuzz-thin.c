@@ -13,7 +13,6 @@
 
 #include "common/bytes.h"
 #include "common/crc32c.h"
-#include "common/log.h"
 #include "targets/thin/thin-metadata.h"
 #include "tests/lib/memdev.h"
 
@@ -35,11 +34,6 @@ static const uint32_t salts[] = { 121107, 240779, 160478, 160774 };
 static struct memdev *device;
 
 static void
-fuzz_log (enum log_level level, const char *fmt, va_list ap)
-{
-}
-
-static void
 fuzz_teardown (void)
 {
   memdev_free (device);
@@ -48,7 +42,7 @@ fuzz_teardown (void)
 static void
 fuzz_setup (void)
 {
-  log_set_sink (fuzz_log);
+  fuzz_be_quiet ();
   device = memdev_new ("mem", DEVICE_BLOCKS * BM_BLOCK_SECTORS);
   atexit (fuzz_teardown);
 }
@@ -101,8 +95,7 @@ fuzz_open (bool read_only)
 
   if (thin_meta_open (&params, &md, &msg) == 0)
     return md;
-  if (msg.text[0] == '\0')
-    abort ();
+  fuzz_must (msg.text[0], "refused without a message");
   return NULL;
 }
 

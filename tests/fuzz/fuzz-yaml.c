@@ -9,14 +9,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "common/log.h"
 #include "config/config.h"
 #include "server/dm-core.h"
 #include "server/edge.h"
@@ -27,20 +25,6 @@ static struct folder folder;
 static char path[sizeof folder.path + 16];
 static struct reload *reload;
 static struct memdev *devices[2];
-
-static void
-fuzz_log (enum log_level level, const char *fmt, va_list ap)
-{
-}
-
-static void
-fuzz_must (bool ok, const char *what)
-{
-  if (ok)
-    return;
-  fprintf (stderr, "fuzz-yaml: %s\n", what);
-  abort ();
-}
 
 static void
 fuzz_teardown (void)
@@ -60,7 +44,7 @@ fuzz_setup (void)
 {
   unsigned i;
 
-  log_set_sink (fuzz_log);
+  fuzz_be_quiet ();
   folder_make (&folder);
   folder_sparse (&folder, "disk", 1 << 20);
   snprintf (path, sizeof path, "%s/tables", folder.path);
