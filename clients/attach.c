@@ -22,6 +22,7 @@
 #include <libnbd.h>
 #include <linux/nbd.h>
 
+#include "clients/client.h"
 #include "clients/nbd-netlink.h"
 #include "common/cleanup.h"
 
@@ -32,7 +33,9 @@
 
 static struct {
   const char *name;          /* else the export's */
-  const char *uri;
+  const char *uri;           /* of the export; or, without a scheme, its name */
+  const char *device;        /* which is wanted, or NULL */
+  const char *control;
   bool foreground, readonly;
   unsigned interval;         /* seconds between looks at the size; 0: never */
   unsigned dead;             /* seconds that I/O waits for a lost server */
@@ -169,6 +172,43 @@ export_block_bytes (struct nbd_handle *nbd)
   return bytes < 512 ? 512 : bytes > 4096 ? 4096 : bytes;
 }
 
+/* The server's socket for clients, malloc'ed: where nbdm.socket and ./serve
+ * have it, beside the control socket.
+ */
+static char *
+socket_path (void)
+{
+  static const char *const names[] = { "nbd.sock", "nbd", NULL };
+  char *CLEANUP_FREE control = NULL;
+  char *slash, *path = NULL;
+
+  if (client_socket_path (options.control, &control) < 0)
+    return NULL;
+  slash = strrchr (control, '/');
+  for (size_t i = 0; names[i]; i++) {
+    free (path);
+    if (asprintf (&path, "%.*s%s", slash ? (int) (slash - control) + 1 : 0,
+                  control, names[i]) < 0)
+      return NULL;
+    if (access (path, F_OK) == 0)
+      break;
+  }
+  return path;
+}
+
+static int
+connect_export (struct nbd_handle *nbd)
+{
+  char *CLEANUP_FREE path = NULL;
+
+  if (strstr (options.uri, "://"))
+    return nbd_connect_uri (nbd, options.uri);
+  path = socket_path ();
+  if (path == NULL || nbd_set_export_name (nbd, options.uri) < 0)
+    return -1;
+  return nbd_connect_unix (nbd, path);
+}
+
 /* A handle whose handshake is done, and what it tells; NULL and *error (with
  * the libnbd's words for it) if that fails.  The kernel speaks the simple form
  * of the protocol only, and without TLS.
@@ -182,10 +222,10 @@ export_connect (struct nbd_device *device, char error[256])
   if (nbd == NULL || nbd_set_request_structured_replies (nbd, false) < 0 ||
       nbd_set_uri_allow_tls (nbd, LIBNBD_TLS_DISABLE) < 0 ||
       nbd_set_uri_allow_local_file (nbd, false) < 0 ||
-      nbd_connect_uri (nbd, options.uri) < 0 ||
+      connect_export (nbd) < 0 ||
       (size = nbd_get_size (nbd)) < 0) {
-    snprintf (error, 256, "%s", nbd_get_error () ? nbd_get_error () :
-              strerror (ENOMEM));
+    snprintf (error, 256, "%s: %s", options.uri, nbd_get_error () ?
+              nbd_get_error () : "no control socket, and so no server");
     nbd_close (nbd);
     return NULL;
   }
@@ -360,8 +400,13 @@ attach (void)
 {
   struct watch w = { .device.index = NBD_ANY };
   char *CLEANUP_FREE name = NULL;
-  char path[PATH_MAX], error[256];
+  char path[PATH_MAX], error[256], end;
 
+  if (options.device &&
+      sscanf (options.device, "/dev/nbd%u%c", &w.device.index, &end) != 1) {
+    tell (LOG_ERR, "'%s' is not /dev/nbdN", options.device);
+    return -EINVAL;
+  }
   w.nbd = export_connect (&w.device, error);
   if (w.nbd == NULL) {
     tell (LOG_ERR, "%s", error);
@@ -436,9 +481,12 @@ static void
 usage (FILE *out)
 {
   fprintf (out, "Usage:\n\n"
-           "  nbdm-attach [OPTIONS] URI      make an export a block device\n"
-           "  nbdm-attach --detach NAME...   undo that\n"
-           "  nbdm-attach --list             name, device, sectors\n\n"
+           "  nbdm-attach [OPTIONS] [attach] URI|EXPORT [/dev/nbdN]\n"
+           "                                 make an export a block device\n"
+           "  nbdm-attach detach NAME...     undo that (or --detach)\n"
+           "  nbdm-attach list               name, device, sectors (--list)"
+           "\n\n"
+           "  -c, --control SOCKET    of the server that has EXPORT\n"
            "  -n, --name NAME         of the link in " LINKS "\n"
            "  -r, --readonly\n"
            "  -f, --foreground\n"
@@ -462,11 +510,26 @@ parse_seconds (const char *word, unsigned *seconds)
   return 0;
 }
 
-/* What is to be done: 'a', 'd', 'l', 'h' or '?'. */
+/* What is to be done, by a word; 0 if there is none. */
+static int
+parse_verb (const char *word)
+{
+  static const char *const verbs[] = { "attach", "detach", "list", NULL };
+
+  for (size_t i = 0; word && verbs[i]; i++)
+    if (strcmp (word, verbs[i]) == 0) {
+      optind++;
+      return *word;
+    }
+  return 0;
+}
+
+/* What is to be done: 'a', 'd', 'l', 'h', 'V' or '?'. */
 static int
 parse (int argc, char **argv)
 {
   static const struct option long_options[] = {
+    { "control", required_argument, NULL, 'c' },
     { "detach", no_argument, NULL, 'd' },
     { "foreground", no_argument, NULL, 'f' },
     { "help", no_argument, NULL, 'h' },
@@ -475,13 +538,15 @@ parse (int argc, char **argv)
     { "name", required_argument, NULL, 'n' },
     { "readonly", no_argument, NULL, 'r' },
     { "timeout", required_argument, NULL, 't' },
+    { "version", no_argument, NULL, 'V' },
     { NULL }
   };
-  int c, what = 'a';
+  int c, n, what = 0;
 
-  while ((c = getopt_long (argc, argv, "dfhi:ln:rt:", long_options,
+  while ((c = getopt_long (argc, argv, "c:dfhi:ln:rt:V", long_options,
                            NULL)) != -1)
     switch (c) {
+    case 'c': options.control = optarg; break;
     case 'f': options.foreground = true; break;
     case 'r': options.readonly = true; break;
     case 'n': options.name = optarg; break;
@@ -492,11 +557,18 @@ parse (int argc, char **argv)
       break;
     default: what = c;
     }
-  if (what == 'a' && argc - optind == 1)
+  if (what == 0)
+    what = parse_verb (argv[optind]);
+  n = argc - optind;
+  if (what == 0)
+    what = 'a';
+  if ((what == 'a' && (n < 1 || n > 2)) || (what == 'd' && n == 0) ||
+      (what == 'l' && n > 0))
+    return '?';
+  if (what == 'a') {
     options.uri = argv[optind];
-  else if (what == 'a' || (what == 'd' && argc == optind) ||
-           (what == 'l' && argc > optind))
-    what = '?';
+    options.device = argv[optind + 1];
+  }
   return what;
 }
 
@@ -522,7 +594,8 @@ main (int argc, char **argv)
   case 'd': r = detach_all (argc - optind, argv + optind); break;
   case 'l': r = list (); break;
   case 'h': usage (stdout); break;
+  case 'V': puts ("nbdm-attach " PACKAGE_VERSION); break;
   default: usage (stderr); return 2;
   }
-  return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+  return r < 0 || fflush (stdout) != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -6,12 +6,19 @@ _nbdm_attach ()
 {
   local cur=${COMP_WORDS[COMP_CWORD]} words=''
 
+  case ${COMP_WORDS[COMP_CWORD - 1]} in
+    -c | --control)
+      mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+      return ;;
+  esac
+
   case " ${COMP_WORDS[*]} ":$cur in
-    *:-*) words='--detach --foreground --help --interval --list --name
-      --readonly --timeout' ;;
-    *' --detach '* | *' -d '*)
+    *:-*) words='--control --detach --foreground --help --interval --list
+      --name --readonly --timeout --version' ;;
+    *' --detach '* | *' -d '* | *' detach '*)
       words=$(nbdm-attach --list 2>/dev/null | cut -f 1 |
                 LC_ALL=C grep -xE '[0-9A-Za-z#+.:=@_-]+') ;;
+    *) words='attach detach list' ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 } &&

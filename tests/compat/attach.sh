@@ -116,4 +116,11 @@ nbdmsetup reload >/dev/null
 "$attach" --readonly --name other "$uri" >/dev/null
 [ "$(cat /sys/block/nbd0/ro)" = 1 ] || fail "it can be written to"
 "$attach" --detach other
+
+# As the export of a name, which the server beside the control socket has.
+[ "$("$attach" --control "$tmp/control" attach vol /dev/nbd3)" = \
+    /dev/nbdm/vol ] || fail "no path"
+[ "$(readlink -f /dev/nbdm/vol)" = /dev/nbd3 ] || fail "not the device wanted"
+expect_fail 'cannot attach again' "$attach" --name again vol /dev/nbd3
+"$attach" detach vol
 echo "attached, suspended, grown, lost, detached"
