@@ -85,11 +85,11 @@ stat_name (FILE *out, const void *row)
 
 static const struct field stat_fields[] = {
   { "name", "Name", 16, stat_name, "Name of mapped device.", "name" },
-  { "reads_per_sec", "R/s", -7, stat_reads, "Reads.", "rate" },
-  { "read_kib_per_sec", "RKiB/s", -8, stat_read_sectors, "KiB read.",
+  { "reads_per_sec", "R/s", -6, stat_reads, "Reads.", "rate" },
+  { "read_kib_per_sec", "RKiB/s", -7, stat_read_sectors, "KiB read.",
     "rate" },
-  { "writes_per_sec", "W/s", -7, stat_writes, "Writes.", "rate" },
-  { "write_kib_per_sec", "WKiB/s", -8, stat_write_sectors, "KiB written.",
+  { "writes_per_sec", "W/s", -6, stat_writes, "Writes.", "rate" },
+  { "write_kib_per_sec", "WKiB/s", -7, stat_write_sectors, "KiB written.",
     "rate" },
   { "discards_per_sec", "D/s", -6, stat_discards,
     "Discards and zeroings.", "rate" },
@@ -225,7 +225,7 @@ report_fill (struct report *report, const struct sample *now,
   return r;
 }
 
-/* The page on a terminal is as high as that is. */
+/* The page on a terminal is no larger than that. */
 static void
 page_print (const struct session *s, struct report *report, bool screen)
 {
@@ -234,15 +234,19 @@ page_print (const struct session *s, struct report *report, bool screen)
     .separator = s->options.separator ? s->options.separator :
       s->options.noheadings ? ":" : NULL,
   };
-  size_t all = report->rows.len;
-  struct winsize size;
+  size_t all = report->rows.len, shown = report->shown;
+  struct winsize size = { .ws_row = 0 };
 
   if (screen) {
-    printf ("\033[H\033[J%zu devices\n\n", all);
     if (ioctl (STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 6)
       report_cut (report, size.ws_row - 5);
+    if (size.ws_col > 0 && !style.separator)
+      report_narrow (report, size.ws_col);
+    printf ("\033[H\033[J%zu devices%s\n\n", all, report->shown < shown ?
+            " (not all columns fit)" : "");
   }
   report_print (report, &style);
+  report->shown = shown;
   if (report->rows.len < all)
     printf ("... %zu more\n", all - report->rows.len);
   fflush (stdout);

@@ -329,6 +329,18 @@ report_print (const struct report *report, const struct report_style *style)
 }
 
 void
+report_narrow (struct report *report, int width)
+{
+  size_t n = 0;
+
+  while (n < report->shown && (width -= report->columns.ptr[n].width) >= 0) {
+    n++;
+    width--; /* the separator */
+  }
+  report->shown = n > 0 ? n : 1;
+}
+
+void
 report_cut (struct report *report, size_t n)
 {
   for (size_t i = n; i < report->rows.len; i++)

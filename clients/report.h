@@ -72,6 +72,9 @@ void report_sort (struct report *report);
 void report_print (const struct report *report,
                    const struct report_style *style);
 
+/* Show only the first columns, as many as fit into that width; at least one. */
+void report_narrow (struct report *report, int width);
+
 /* Drop all rows but the first n, all rows, or everything. */
 void report_cut (struct report *report, size_t n);
 void report_clear (struct report *report);

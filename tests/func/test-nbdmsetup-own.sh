@@ -24,7 +24,7 @@ on_terminal ()
 {
   local quoted
   quoted=$(printf '%q ' "$run" nbdmsetup --control "$control" "$@")
-  TERM=dumb script -qec "stty cols 80 rows 10; $quoted" /dev/null </dev/null
+  TERM=dumb script -qec "stty cols ${columns:-80} rows 10; $quoted" /dev/null </dev/null
 }
 
 prints '# EOF' metrics
@@ -77,6 +77,9 @@ assert j["vol"]["errors"] == 3 and j["vol"]["swaps"] == 4' ||
 on_terminal stat --count 2 >"$tmp/out"
 [ "$(grep -c $'\033\[H\033\[J3 devices' "$tmp/out")" = 2 ] ||
   fail "no page on a terminal"
+tr -d '\r' <"$tmp/out" | has '^Name .* Errors$' || fail "too wide for a terminal"
+columns=40 on_terminal stat --count 1 | tr -d '\r' >"$tmp/out"
+grep -q '^Name  *R/s  *RKiB/s  *W/s *$' "$tmp/out" || fail "wider than the terminal"
 
 # What takes long is told on a terminal only, and taken away.
 on_terminal info slow >"$tmp/out"

@@ -55,6 +55,20 @@ expect (struct report_style style, const char *expected)
 
 TestSuite (report, .init = cr_redirect_stdout);
 
+Test (report, only_columns_that_fit_are_shown)
+{
+  make ("name,size", "-size");
+  report_narrow (&report, report.columns.ptr[0].width + 1 +
+                 report.columns.ptr[1].width);
+  cr_assert_eq (report.shown, 2);
+  report_narrow (&report, report.columns.ptr[0].width +
+                 report.columns.ptr[1].width);
+  cr_assert_eq (report.shown, 1);
+  report_narrow (&report, 0);
+  expect ((struct report_style) { .noheadings = true, .separator = "" },
+          "a\nb\nc\n");
+}
+
 Test (report, columns_are_aligned_and_numbers_flush_right)
 {
   make ("name,size", NULL);
