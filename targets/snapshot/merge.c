@@ -363,6 +363,7 @@ const struct target_type snapshot_merge_target = {
   .preresume = snapshot_preresume,
   .resume = merge_resume,
   .status = snapshot_status,
+  .measure = snapshot_measure,
   .iterate_devices = snapshot_iterate_devices,
   .io_hints = snapshot_io_hints,
   .extents = snapshot_extents,

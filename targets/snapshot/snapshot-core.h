@@ -105,6 +105,7 @@ void snapshot_postsuspend (struct dm_target *ti);
 
 void snapshot_status (struct dm_target *ti, enum dm_status_type type,
                       unsigned flags, FILE *out);
+void snapshot_measure (struct dm_target *ti, FILE *out);
 int snapshot_iterate_devices (struct dm_target *ti, dm_iterate_fn fn,
                               void *data);
 void snapshot_io_hints (struct dm_target *ti, struct queue_limits *limits);

@@ -313,6 +313,22 @@ snapshot_status (struct dm_target *ti, enum dm_status_type type,
   origin_exit (s->user.origin);
 }
 
+void
+snapshot_measure (struct dm_target *ti, FILE *out)
+{
+  struct snapshot *s = ti->private;
+
+  fputs (",snap_origin_name=", out);
+  dm_device_print (out, s->origin);
+  fputs (",snap_cow_name=", out);
+  dm_device_print (out, s->cow);
+  origin_enter (s->user.origin);
+  fprintf (out, ",snap_valid=%c,snap_merge_failed=%c,snapshot_overflowed=%c",
+           s->valid ? 'y' : 'n', s->merge_failed ? 'y' : 'n',
+           s->overflowed ? 'y' : 'n');
+  origin_exit (s->user.origin);
+}
+
 /* ------------------------------------------------------------------
  * Limits and extents.
  */

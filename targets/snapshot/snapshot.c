@@ -269,6 +269,7 @@ const struct target_type snapshot_target = {
   .preresume = snapshot_preresume,
   .resume = snapshot_resume,
   .status = snapshot_status,
+  .measure = snapshot_measure,
   .iterate_devices = snapshot_iterate_devices,
   .io_hints = snapshot_io_hints,
   .extents = snapshot_extents,

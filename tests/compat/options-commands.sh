@@ -160,6 +160,11 @@ t measure --inactive m1
 t measure
 t status m1
 t remove m1
+t create m2 --table "0 64 snapshot-origin $DEV0"
+t create m3 --table "0 64 snapshot $DEV0 $DEV1 P 8"
+t measure m2
+t measure m3
+t remove m3 m2
 
 section selected
 t create c1 --table "0 8 zero"
