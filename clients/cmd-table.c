@@ -213,6 +213,10 @@ cmd_load (struct session *s)
 int
 cmd_reload (struct session *s)
 {
+  if (s->argc > 0 && s->options.status) {
+    fprintf (stderr, "--status is of the table files, not of a device.\n");
+    return -EINVAL;
+  }
   if (s->argc == 0 && !s->options.uuid && !s->options.has_dev &&
       !s->options.table)
     return files_reload (s);

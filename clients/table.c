@@ -140,6 +140,17 @@ table_parse (char *text, const char *where, FILE *out, struct table *table)
   return r;
 }
 
+/* dmsetup's words, and why.  -errno, which is not 0. */
+static int
+print_file_error (const char *words, const char *file)
+{
+  int err = errno ? errno : EIO;
+
+  fprintf (stderr, "nbdm: %s: %s\n", file, strerror (err));
+  fprintf (stderr, words, file);
+  return -err;
+}
+
 int
 read_text (const char *file, char **text)
 {
@@ -150,19 +161,17 @@ read_text (const char *file, char **text)
 
   if (file) {
     fp = opened = fopen (file, "re");
-    if (fp == NULL) {
-      fprintf (stderr, "Couldn't open '%s' for reading.\n", file);
-      return -errno;
-    }
+    if (fp == NULL)
+      return print_file_error ("Couldn't open '%s' for reading.\n", file);
   }
+  errno = 0;
   len = getdelim (text, &size, '\0', fp);
   if (len < 0) {
     free (*text);
     *text = NULL;
-    if (ferror (fp)) {
-      fprintf (stderr, "Couldn't read '%s'.\n", file ? file : "stdin");
-      return -EIO;
-    }
+    if (ferror (fp))
+      return print_file_error ("Couldn't read '%s'.\n",
+                               file ? file : "stdin");
     *text = strdup ("");
   }
   else if ((*text)[len - 1] == '\0') {

@@ -42,7 +42,11 @@ grep -qxF 'Invalid format on line 1 of table .' "$tmp/err" || fail "which line?"
 says "nbdm: not a table line: '8 zero': expected START LENGTH TYPE [PARAMETERS]" \
   create a --table $'0 8 zero\n# blocks\n8 zero'
 grep -qxF 'Invalid format on line 3 of table .' "$tmp/err" || fail "which line?"
-says "Couldn't open '/nonexistent' for reading." create a /nonexistent
+says 'nbdm: /nonexistent: No such file or directory' create a /nonexistent
+grep -qxF "Couldn't open '/nonexistent' for reading." "$tmp/err" ||
+  fail "not dmsetup's words"
+says 'nbdm: /: Is a directory' create a /
+says '--status is of the table files, not of a device.' reload --status a
 says 'Invalid sector.' message a x hello
 says 'Name "a/b" invalid. It contains "/".' create a/b -n
 says 'Device a/b not found' info a/b
