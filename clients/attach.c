@@ -172,13 +172,13 @@ export_block_bytes (struct nbd_handle *nbd)
   return bytes < 512 ? 512 : bytes > 4096 ? 4096 : bytes;
 }
 
-/* The server's socket for clients, malloc'ed: where nbdm.socket and ./serve
- * have it, beside the control socket.
+/* The server's socket for clients, malloc'ed: where nbdm@.service, nbdm.socket
+ * and ./serve have it, beside the control socket or its folder.
  */
 static char *
 socket_path (void)
 {
-  static const char *const names[] = { "nbd.sock", "nbd", NULL };
+  static const char *const names[] = { "/nbd.sock", ".sock", "/nbd", NULL };
   char *CLEANUP_FREE control = NULL;
   char *slash, *path = NULL;
 
@@ -187,8 +187,8 @@ socket_path (void)
   slash = strrchr (control, '/');
   for (size_t i = 0; names[i]; i++) {
     free (path);
-    if (asprintf (&path, "%.*s%s", slash ? (int) (slash - control) + 1 : 0,
-                  control, names[i]) < 0)
+    if (asprintf (&path, "%.*s%s", slash ? (int) (slash - control) : 1,
+                  slash ? control : ".", names[i]) < 0)
       return NULL;
     if (access (path, F_OK) == 0)
       break;
