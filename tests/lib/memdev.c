@@ -13,6 +13,8 @@ memdev_is_bad (const struct memdev *m, const struct bio *bio)
 {
   if (bio->op == BIO_FLUSH)
     return m->fail_flush;
+  if (bio->op == BIO_WRITE && m->fail_write)
+    return true;
   return bio->sector < m->bad_end && bio_end (bio) > m->bad_start;
 }
 

@@ -20,12 +20,12 @@ struct memdev {
   atomic_uint counts[BIO_PREFETCH + 1]; /* bios seen, by op */
   atomic_uint fua;                      /* those with BIO_FUA */
 
-  /* A bio that touches [bad_start, bad_end), or any flush if fail_flush, gets
-   * -bad_errno.
+  /* A bio that touches [bad_start, bad_end), or any flush if fail_flush, any
+   * write if fail_write, gets -bad_errno.
    */
   sector_t bad_start, bad_end;
   int bad_errno;
-  atomic_bool fail_flush;
+  atomic_bool fail_flush, fail_write;
 
   /* While set, bios wait before doing anything; if stalled_len is not 0 then
    * only those of such a length.

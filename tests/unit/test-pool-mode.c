@@ -317,6 +317,23 @@ Test (pool_mode, a_pool_whose_metadata_failed_stays_read_only)
   check_needs_check (pool_rig.mem[1]);
 }
 
+/* Nothing of it could be written before the end. */
+Test (pool_mode, needs_check_is_written_in_the_end)
+{
+  struct memdev *metadata = pool_rig.mem[1];
+
+  fill (64, 0, "", 2);
+  metadata->fail_write = true;
+  cr_expect_eq (dmtest_io (md, BIO_FLUSH, 0, 0, NULL), -EIO);
+  expect_mode ("ro", "queue_if_no_space", "needs_check");
+  cr_expect_eq (metadata->data[4], 0, "a flag of the superblock");
+  metadata->fail_write = false;
+  pool_rig_close (md, "t");
+  pool_rig_remove ("pool");
+  pool_rig_pool (1024, 64, 0, "");
+  expect_mode ("ro", "queue_if_no_space", "needs_check");
+}
+
 Test (pool_mode, what_cannot_be_rolled_back_fails)
 {
   char data[SECTOR_SIZE];

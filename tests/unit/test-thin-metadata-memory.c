@@ -90,6 +90,10 @@ workload (void)
   int r;
 
   r = thin_meta_create_snap (rig.md, 2, 1);
+  if (r == 0) /* of another bitmap */
+    r = thin_meta_inc_data (rig.md, 20000, 20001);
+  if (r == 0)
+    r = thin_meta_dec_data (rig.md, 20000, 20001);
   for (i = 0; r == 0 && i < 30; i++)
     r = rig_provision (&rig, 2, i * 97);
   if (r == 0)
