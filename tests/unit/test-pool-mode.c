@@ -247,6 +247,37 @@ Test (pool_mode, out_of_metadata)
   cr_expect_eq (write_block (1), 0);
 }
 
+/* The first write to each snapshot takes a metadata block.  Before what is
+ * reserved for commits is touched there is one, so nothing has to be dropped.
+ */
+Test (pool_mode, metadata_run_out_between_commits)
+{
+  char words[24];
+  unsigned i, last;
+  int r = 0;
+
+  pool_rig_pool (100, 256, 0, "");
+  pool_rig_send ("create_thin 0");
+  for (i = 1; i <= 90; i++) {
+    snprintf (words, sizeof words, "create_snap %u 0", i);
+    pool_rig_send (words);
+  }
+  for (last = 0; r == 0 && last < 90; ) {
+    md = pool_rig_thin ("s", ++last, 32);
+    r = write_block (0);
+    pool_rig_close (md, "s");
+  }
+  cr_expect_eq (r, -EIO);
+  expect_mode ("ro", "queue_if_no_space", "-");
+  cr_expect_gt (last, 50);
+  for (i = 1; i < last; i++) {
+    md = pool_rig_thin ("s", i, 32);
+    pool_rig_check (md, 0, POOL_BLOCK, 'n');
+    pool_rig_close (md, "s");
+  }
+  cr_expect_leq (pool_rig_thin_check (), 0);
+}
+
 static void
 fail_a_commit (struct memdev *where)
 {
