@@ -182,18 +182,29 @@ ParameterizedTest (char name[40], thin_fixtures, every_mapping_is_in_the_dump)
                 "reading wrote something");
 }
 
+/* Flags and the place of the snapshot are those of the present. */
 Test (thin_fixtures, a_metadata_snapshot_is_in_its_dump)
 {
+  uint32_t salt;
   FILE *fp;
 
   rig_start_on (&rig, image_load ("07-metasnap-held"));
+  salt = image_block_salt (rig.dev->data);
+  rig.dev->data[4] = THIN_NEEDS_CHECK;
+  image_reseal (rig.dev->data, salt);
   rig.params.metadata_snapshot = true;
   cr_assert_eq (rig_open (&rig), 0);
   fp = image_open_text ("07-metasnap-held.metadata-snap.xml");
   compare_with_dump (fp);
   cr_assert_eq (pclose (fp), 0);
+  cr_assert (thin_meta_needs_check (rig.md));
+  cr_assert_eq (thin_meta_held_root (rig.md), 491);
+  cr_assert_eq (thin_meta_transaction_id (rig.md), 0);
   cr_assert_eq (thin_meta_create_thin (rig.md, 77), -EPERM);
   cr_assert_eq (thin_meta_set_read_only (rig.md, false), -EPERM);
+  cr_assert_eq (thin_meta_set_needs_check (rig.md), -EPERM);
+  cr_assert_eq (rig_close (&rig), 0);
+  cr_assert_eq (rig.dev->counts[BIO_WRITE] + rig.dev->counts[BIO_FLUSH], 0);
 }
 
 Test (thin_fixtures, without_a_metadata_snapshot_there_is_nothing_to_open)
