@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "common/cleanup.h"
 
@@ -137,7 +136,9 @@ parse_region (struct args *args, sector_t size, struct stats_region *r)
   return r->program_id && r->aux ? 0 : -ENOMEM;
 }
 
-/* A quarter of the memory there is, at most (Linux 6.1). */
+/* A quarter of the memory there is, at most, for all regions of all devices
+ * (Linux 6.1).
+ */
 static int
 make_areas (struct stats_region *r)
 {
@@ -147,7 +148,7 @@ make_areas (struct stats_region *r)
 
   if (n == SIZE_MAX || __builtin_mul_overflow (n, one, &all))
     return -EOVERFLOW;
-  if (all / sysconf (_SC_PAGESIZE) > (size_t) sysconf (_SC_PHYS_PAGES) / 4)
+  if (!stats_reserve (r, all))
     return -ENOMEM;
   r->nr_areas = n;
   r->areas = calloc (n, sizeof r->areas[0]);
@@ -251,9 +252,10 @@ print_area (const struct stats_region *r, size_t i,
   putc ('\n', out);
 }
 
+/* No further than there is room: there may be a lot of areas. */
 static int
 print_region (struct md_stats *s, struct stats_region *r,
-              const struct range *range, FILE *out)
+              const struct range *range, size_t room, FILE *out)
 {
   uint64_t *CLEANUP_FREE bins = calloc (r->nr_bounds + 1, sizeof bins[0]);
   struct stats_area area;
@@ -261,7 +263,7 @@ print_region (struct md_stats *s, struct stats_region *r,
 
   if (bins == NULL)
     return -ENOMEM;
-  for (i = range->begin; i < range->end; i++) {
+  for (i = range->begin; i < range->end && (size_t) ftell (out) < room; i++) {
     stats_read (s, r, i, &area, bins);
     print_area (r, i, &area, bins, out);
   }
@@ -321,7 +323,7 @@ stats_print (struct md_stats *s, struct args *args, bool clear, size_t room,
   r = stats_find (set, id);
   error = parse_areas (args, r, &range);
   if (error == 0)
-    error = print_region (s, r, &range, out);
+    error = print_region (s, r, &range, room, out);
   if (error == 0 && clear && (size_t) ftell (out) + 1 < room)
     stats_clear (s, r, range.begin, range.end);
   stats_put (s, set);

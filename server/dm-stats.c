@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "server/dm-core.h"
 
@@ -21,11 +22,30 @@ stats_init (struct md_stats *s)
   s->last_end = UINT64_MAX;
 }
 
+static atomic_size_t stats_reserved;
+
+bool
+stats_reserve (struct stats_region *r, size_t bytes)
+{
+  size_t pages = sysconf (_SC_PHYS_PAGES);
+  size_t max = pages / 4 * sysconf (_SC_PAGESIZE);
+
+  if (bytes > max)
+    return false;
+  if (atomic_fetch_add (&stats_reserved, bytes) > max - bytes) {
+    atomic_fetch_sub (&stats_reserved, bytes);
+    return false;
+  }
+  r->bytes = bytes;
+  return true;
+}
+
 void
 stats_free_region (struct stats_region *r)
 {
   if (r == NULL)
     return;
+  atomic_fetch_sub (&stats_reserved, r->bytes);
   free (r->bounds);
   free (r->program_id);
   free (r->aux);

@@ -47,6 +47,7 @@ struct stats_region {
   char *program_id, *aux;      /* aux under the latch */
   struct stats_area *areas;    /* latch */
   uint64_t *bins;              /* nr_bounds + 1 for each area; latch */
+  size_t bytes;                /* reserved for areas and bins */
 };
 
 struct stats_set {
@@ -104,6 +105,11 @@ int stats_add (struct md_stats *s, struct stats_region *r, unsigned *id);
 /* -ENOENT, -ENOMEM. */
 int stats_remove (struct md_stats *s, unsigned id);
 
+/* Take so many bytes out of what all regions together may have, until the
+ * region is freed.  False: there is not so much left.
+ */
+bool stats_reserve (struct stats_region *r, size_t bytes);
+
 void stats_free_region (struct stats_region *r); /* not entered; takes NULL */
 
 /* The set of now (NULL: none) stays until it is put; takes NULL. */
@@ -126,7 +132,7 @@ void stats_clear (struct md_stats *s, struct stats_region *r, size_t begin,
 
 /* Carry out a message whose first word begins with "@stats_"; all else is
  * -EOPNOTSUPP.  size: of the device; room: what the answer may have, NUL
- * included, for those that would not be the same again.  *reply is malloc'ed,
+ * included; a longer one may be cut off behind that.  *reply is malloc'ed,
  * or NULL if there is no answer (an empty one is one).  -EINVAL, -ENOENT,
  * -EOVERFLOW, -ENOMEM: Linux 6.1.
  */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/lib/rig.h"
 
@@ -239,6 +240,27 @@ Test (stats, what_does_not_fit_is_not_cleared)
   expect_counts (0, 0, "1 0 8 0 0 0");
   cr_assert_eq (send_within (200, "@stats_print_clear 0"), 0);
   expect_counts (0, 0, "0 0 0 0 0 0");
+}
+
+Test (stats, what_does_not_fit_is_not_made)
+{
+  SAYS ("@stats_create - 1", "0");
+  cr_assert_eq (send_within (100, "@stats_print 0"), 0);
+  cr_assert_geq (strlen (reply), 100);
+  cr_assert_lt (strlen (reply), 200);
+}
+
+Test (stats, all_regions_share_a_quarter_of_the_memory)
+{
+  size_t half = (size_t) sysconf (_SC_PHYS_PAGES) / 8 *
+    sysconf (_SC_PAGESIZE) + sysconf (_SC_PAGESIZE);
+  struct stats_region *a = calloc (1, sizeof *a), *b = calloc (1, sizeof *b);
+
+  cr_assert (stats_reserve (a, half));
+  cr_expect_not (stats_reserve (b, half));
+  stats_free_region (a);
+  cr_expect (stats_reserve (b, half));
+  stats_free_region (b);
 }
 
 Test (stats, regions_stay_when_the_table_goes)
