@@ -160,9 +160,8 @@ fuzz_change_thin (struct thin_metadata *md, uint32_t id)
   thin_meta_create_snap (md, 1000 + id % 1000, id);
   if (thin_dev_open (md, id, &td) < 0)
     return;
-  for (i = 0; i < 4; i++)
-    if (thin_meta_alloc_data_block (md, &block) == 0)
-      thin_dev_insert (td, i * 37, block);
+  for (i = 0; i < 128 && thin_meta_alloc_data_block (md, &block) == 0; i++)
+    thin_dev_insert (td, i * 7, block); /* enough to split a leaf */
   thin_dev_remove_range (td, 2, 40);
   thin_dev_remove_range (td, 100, UINT64_MAX);
   thin_dev_close (td);

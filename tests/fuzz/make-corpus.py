@@ -124,6 +124,25 @@ corpus = {
         b"@stats_create 0+8 8", b"@stats_list", b"@stats_list p",
         b"@stats_print 0", b"@stats_print_clear 0 1 2", b"@stats_set_aux 1 y",
         b"@stats_clear 0", b"@stats_delete 0", b"@stats_delete 1"),
+    "stats-wrong": A + messages(b"a", *(b"@stats_" + m for m in (
+        b"create", b"create -", b"create 5 1", b"create 5+0 1", b"create x+1 1",
+        b"create - /0", b"create - 0", b"create - 1 1", b"create - 1 1 other",
+        b"create - 1 1 histogram:2,1", b"create - 1 2 histogram:1 histogram:1",
+        b"create - 1 0 p a x", b"create 0+18446744073709551615 1", b"list p q",
+        b"print", b"print 0", b"print 0 1", b"print 0 x y", b"print_clear 7",
+        b"clear", b"clear x", b"clear 9", b"delete", b"delete 9", b"set_aux 1",
+        b"set_aux 9 a", b"other"))),
+    "pool-wrong": POOL + messages(
+        b"p", b"create_thin x", b"create_thin 16777216", b"create_snap x 0",
+        b"create_snap 1 x", b"delete x", b"delete", b"set_transaction_id x 1",
+        b"set_transaction_id 0 x", b"set_transaction_id 7 8",
+        b"release_metadata_snap", b"other"),
+    "snapshot-wrong": ioctl(CREATE, b"x") + b"".join(
+        load(b"x", (0, 512, b"snapshot", b"mem0 " + p)) for p in (
+            b"mem1 X 8", b"mem0 P 8", b"mem1 P 7", b"mem1 P x", b"mem1 N 0",
+            b"mem1 P 8 3", b"mem1 P 8 1 other", b"mem1 P 8 1 "
+            b"discard_passdown_origin", b"nosuch P 8")) +
+    load(b"x", (0, 512, b"snapshot-merge", b"mem0 mem1 N 8")),
     "messages": A + message(b"a", b"@cancel_deferred_remove") +
     message(b"a", b"") + message(b"a", b"hello \\ world\\"),
     "geometry": A + ioctl(GEOMETRY, b"a", b"1 2 3 4\0") +
