@@ -259,6 +259,7 @@ crash (void)
     free (image[i]);
   }
   metacheck_assert (mem[1]->data, bytes[1], "after a crash");
+  cr_assert_leq (pool_rig_thin_check (), 0, "operation %u", operation);
   pool_rig_pool (METADATA_BLOCKS, DATA_BLOCKS, 0, "");
   for (i = 0; i < SLOTS; i++)
     if (exists[i]) {
