@@ -378,12 +378,6 @@ thin_dev_close (struct thin_device *td)
   device_drop_idle (md);
 }
 
-uint32_t
-thin_dev_id (const struct thin_device *td)
-{
-  return td->id;
-}
-
 bool
 thin_dev_changed (struct thin_device *td)
 {

@@ -185,8 +185,6 @@ int thin_dev_open (struct thin_metadata *md, uint32_t id,
                    struct thin_device **td);
 void thin_dev_close (struct thin_device *td);
 
-uint32_t thin_dev_id (const struct thin_device *td);
-
 /* It was changed since the last commit: who wants its writes durable commits.
  * A change that has returned is seen; one that a commit under way contains is
  * seen until that has succeeded.
