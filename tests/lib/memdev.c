@@ -31,6 +31,48 @@ memdev_stall (struct memdev *m, const struct bio *bio)
   m->waiting--;
 }
 
+static void
+memdev_get (const struct memdev *m, char *to, const char *at, size_t bytes)
+{
+  uint64_t word;
+  size_t i;
+
+  if (!m->may_tear)
+    memcpy (to, at, bytes);
+  else
+    for (i = 0; i < bytes; i += sizeof word) {
+      word = __atomic_load_n ((const uint64_t *) (at + i), __ATOMIC_RELAXED);
+      memcpy (to + i, &word, sizeof word);
+    }
+}
+
+static void
+memdev_put (const struct memdev *m, char *at, const char *from, size_t bytes)
+{
+  uint64_t word;
+  size_t i;
+
+  if (!m->may_tear)
+    memcpy (at, from, bytes);
+  else
+    for (i = 0; i < bytes; i += sizeof word) {
+      memcpy (&word, from + i, sizeof word);
+      __atomic_store_n ((uint64_t *) (at + i), word, __ATOMIC_RELAXED);
+    }
+}
+
+static void
+memdev_zero (const struct memdev *m, char *at, size_t bytes)
+{
+  static const char zeroes[SECTOR_SIZE];
+
+  if (!m->may_tear)
+    memset (at, 0, bytes);
+  else
+    for (; bytes > 0; at += SECTOR_SIZE, bytes -= SECTOR_SIZE)
+      memdev_put (m, at, zeroes, SECTOR_SIZE);
+}
+
 static int
 memdev_submit (struct block_device *bdev, struct bio *bio)
 {
@@ -47,11 +89,11 @@ memdev_submit (struct block_device *bdev, struct bio *bio)
   if (memdev_is_bad (m, bio))
     return -m->bad_errno;
   if (bio->op == BIO_READ)
-    memcpy (bio->data, at, bytes);
+    memdev_get (m, bio->data, at, bytes);
   else if (bio->op == BIO_WRITE)
-    memcpy (at, bio->data, bytes);
+    memdev_put (m, at, bio->data, bytes);
   else if (bio_is_write (bio))
-    memset (at, 0, bytes);
+    memdev_zero (m, at, bytes);
   return 0;
 }
 

@@ -33,6 +33,11 @@ struct memdev {
   atomic_bool stalled;
   sector_t stalled_len;
   atomic_uint waiting;        /* how many do */
+
+  /* Reads may rightly be under way while the same sectors are written to, with
+   * a result that nobody uses: no business of ThreadSanitizer's.
+   */
+  bool may_tear;
 };
 
 /* A zero-filled device; name is copied.  Aborts without memory. */
