@@ -83,7 +83,7 @@ tables '    snapshots: {before: , after: {cow: after.cow, readonly: true}}' \
   '    snapshots: {third: {chunk: 65536}}'
 kill -HUP "$server"
 for _ in $(seq 100); do
-  nbdmsetup info after >/dev/null 2>&1 && break
+  nbdinfo --size "$(uri after)" >/dev/null 2>&1 && break
   sleep 0.05
 done
 after=$(content after)
