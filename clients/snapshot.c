@@ -463,11 +463,47 @@ check_snapshot (struct session *s, struct plan *plan, char **rest)
   return r;
 }
 
+/* Negative: an error. */
+static int
+open_count (struct session *s, const char *name)
+{
+  struct call call = { .reply = NULL };
+  int r = device_call (s, &(struct device) { .name = name },
+                       DM_DEV_STATUS_CMD, &call);
+
+  if (r == 0)
+    r = call.reply->open_count;
+  call_reset (&call);
+  return r;
+}
+
+/* Its clients would get errors from now on.  That one has just hung up may take
+ * the server a moment to notice.
+ */
+static int
+check_closed (struct session *s, const char *name)
+{
+  static const struct timespec pause = { .tv_nsec = 100000000 };
+  int r = open_count (s, name);
+
+  for (int i = 0; r > 0 && i < 10; i++) {
+    nanosleep (&pause, NULL);
+    r = open_count (s, name);
+  }
+  if (r > 0) {
+    fprintf (stderr, "%s is in use.\n", name);
+    r = -EBUSY;
+  }
+  return r;
+}
+
 static int
 snapshot_remove (struct session *s, struct plan *plan)
 {
   int r = check_snapshot (s, plan, NULL);
 
+  if (r == 0)
+    r = check_closed (s, plan->snapshot);
   if (r == 0)
     r = simple (s, plan->snapshot, DM_DEV_REMOVE_CMD, 0);
   return r < 0 ? r : put_back (s, plan);
@@ -476,22 +512,6 @@ snapshot_remove (struct session *s, struct plan *plan)
 /* ------------------------------------------------------------------
  * Merging.
  */
-
-/* Its clients would get errors from now on. */
-static int
-check_closed (struct session *s, const char *name)
-{
-  struct call call = { .reply = NULL };
-  int r = device_call (s, &(struct device) { .name = name },
-                       DM_DEV_STATUS_CMD, &call);
-
-  if (r == 0 && call.reply->open_count > 0) {
-    fprintf (stderr, "%s is in use.\n", name);
-    r = -EBUSY;
-  }
-  call_reset (&call);
-  return r;
-}
 
 static int
 merge_begin (struct session *s, struct plan *plan)
