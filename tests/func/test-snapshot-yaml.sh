@@ -48,13 +48,20 @@ start_client ()
     echo "read -P $((i % 255)) $((1024 + i * 37 % 1020))k 4k"
   done | qemu-io -f raw "$(uri disk)" >client.out 2>&1 &
   client=$!
-  at_end touch "$tmp/stop"
 }
+
+stop_client ()
+{
+  [ -z "$client" ] || kill "$client"
+}
+client=
+at_end stop_client
 
 end_client ()
 {
   touch stop
   wait "$client"
+  client=
   ! grep -E 'rror|failed' client.out || fail "the client has met an error"
   [ "$(grep -c 'ops;' client.out)" -gt 100 ] || fail "a lazy client"
 }
