@@ -131,6 +131,20 @@ has ()
   grep "$@" >/dev/null
 }
 
+# content EXPORT: its checksum.
+content ()
+{
+  nbdcopy "$(uri "$1")" - | sha256sum
+}
+
+# table_is DEVICE TABLE: or the test fails.
+table_is ()
+{
+  local table
+  table=$(nbdmsetup table "$1")
+  [ "$table" = "$2" ] || fail "$1 has the table '$table', not '$2'"
+}
+
 # two_exports: $tmp/tables.yaml with the exports a (64M, linear in two pieces
 # over two files) and b (16M, striped over two), and the hidden device h.
 two_exports ()

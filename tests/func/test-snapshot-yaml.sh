@@ -26,18 +26,6 @@ END_OF_TABLES
   mv new.yaml tables.yaml
 }
 
-content ()
-{
-  nbdcopy "$(uri "$1")" - | sha256sum
-}
-
-table_is ()
-{
-  local table
-  table=$(nbdmsetup table "$1")
-  [ "$table" = "$2" ] || fail "$1 has the table '$table', not '$2'"
-}
-
 # It writes and verifies the second MiB of the disk until there is a file "stop".
 start_client ()
 {
@@ -98,8 +86,7 @@ both=$(nbdmsetup table)
 
 # What cannot be changes nothing.
 tables '    snapshots: {before: , after: {readonly: true}, more: }' ''
-out=$(expect_fail nbdmsetup reload)
-grep -q 'more.cow' <<<"$out" || fail "another reason"
+expect_fail nbdmsetup reload | has 'more.cow' || fail "another reason"
 [ "$(nbdmsetup table)" = "$both" ] || fail "a failed reload has changed tables"
 
 # Nor does a snapshot go while somebody reads it.
@@ -109,11 +96,11 @@ qemu-io -r -f raw "$(uri before)" <held >/dev/null 2>&1 &
 reader=$!
 exec 9>held
 for _ in $(seq 100); do
-  nbdmsetup info before | grep -q '^Open count: *1' && break
+  nbdmsetup info before | has '^Open count: *1' && break
   sleep 0.05
 done
-out=$(expect_fail nbdmsetup reload)
-grep -q "'before' cannot go" <<<"$out" || fail "another reason"
+expect_fail nbdmsetup reload | has "'before' cannot go" ||
+  fail "another reason"
 [ "$(nbdmsetup table)" = "$both" ] || fail "a failed reload has changed tables"
 exec 9>&-
 wait "$reader"

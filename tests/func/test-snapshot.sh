@@ -48,19 +48,6 @@ tell ()
   fail "the client does not answer"
 }
 
-# content EXPORT: its checksum.
-content ()
-{
-  nbdcopy "$(uri "$1")" - | sha256sum
-}
-
-table_is ()
-{
-  local table
-  table=$(nbdmsetup table "$1")
-  [ "$table" = "$2" ] || fail "$1 has the table '$table', not '$2'"
-}
-
 # One line over a file: that file is the origin.
 table=$(nbdmsetup table plain)
 before=$(content plain)
