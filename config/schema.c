@@ -326,15 +326,19 @@ schema_init_device (struct schema *s, struct config_device *device,
 #define DEVICE(member) offsetof (struct config_device, member)
 #define SNAPSHOT(member) offsetof (struct config_snapshot, member)
 
+/* Those of everything that is a device in the end. */
+#define SCHEMA_DEVICE_FIELDS                                            \
+  { "uuid", field_text, DEVICE (uuid), DM_UUID_LEN - 1 },               \
+  { "description", field_text, DEVICE (description),                    \
+    SCHEMA_MAX_DESCRIPTION },                                           \
+  { "readonly", field_bool, DEVICE (readonly) },                        \
+  { "export", field_bool, DEVICE (export) },                            \
+  { "allow", schema_allow }
+
 static const struct field schema_snapshot_list[] = {
   { "cow", field_text, SNAPSHOT (cow), PATH_MAX },
   { "chunk", field_bytes, SNAPSHOT (chunk_bytes), INT32_MAX },
-  { "uuid", field_text, DEVICE (uuid), DM_UUID_LEN - 1 },
-  { "description", field_text, DEVICE (description),
-    SCHEMA_MAX_DESCRIPTION },
-  { "readonly", field_bool, DEVICE (readonly) },
-  { "export", field_bool, DEVICE (export) },
-  { "allow", schema_allow },
+  SCHEMA_DEVICE_FIELDS,
 };
 
 static const struct fields schema_snapshot_fields =
@@ -370,12 +374,7 @@ schema_snapshots (struct schema *s, const struct field *field,
  */
 
 static const struct field schema_device_list[] = {
-  { "uuid", field_text, DEVICE (uuid), DM_UUID_LEN - 1 },
-  { "description", field_text, DEVICE (description),
-    SCHEMA_MAX_DESCRIPTION },
-  { "readonly", field_bool, DEVICE (readonly) },
-  { "export", field_bool, DEVICE (export) },
-  { "allow", schema_allow },
+  SCHEMA_DEVICE_FIELDS,
   { "table", schema_table },
   { "messages", schema_messages },
   { "snapshots", schema_snapshots },
