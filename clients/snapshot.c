@@ -16,9 +16,8 @@
 
 #include "clients/reply.h"
 #include "common/cleanup.h"
+#include "common/snapshot.h"
 
-#define CHUNK_SECTORS 8u      /* as lvcreate has it */
-#define REAL_SUFFIX "-real"
 #define SECTOR_BYTES 512u
 
 /* ------------------------------------------------------------------
@@ -197,8 +196,9 @@ plan_read (struct session *s, struct plan *plan)
       fprintf (stderr, "%s has no table.\n", plan->name);
     return r < 0 ? r : -ENXIO;
   }
-  if ((size_t) snprintf (plan->hidden, sizeof plan->hidden, "%s" REAL_SUFFIX,
-                         plan->name) >= sizeof plan->hidden) {
+  if ((size_t) snprintf (plan->hidden, sizeof plan->hidden,
+                         "%s" SNAPSHOT_REAL_SUFFIX, plan->name) >=
+      sizeof plan->hidden) {
     fprintf (stderr, "The name of %s is too long.\n", plan->name);
     return -EINVAL;
   }
@@ -235,10 +235,10 @@ parse_size (const char *word, uint64_t *sectors)
 static uint64_t
 whole_size (uint64_t length)
 {
-  uint64_t chunks = length / CHUNK_SECTORS + 1;
-  uint64_t areas = chunks / (CHUNK_SECTORS * SECTOR_BYTES / 16) + 2;
+  uint64_t chunks = length / SNAPSHOT_CHUNK_SECTORS + 1;
+  uint64_t areas = chunks / (SNAPSHOT_CHUNK_SECTORS * SECTOR_BYTES / 16) + 2;
 
-  return (1 + chunks + areas) * CHUNK_SECTORS;
+  return (1 + chunks + areas) * SNAPSHOT_CHUNK_SECTORS;
 }
 
 /* A new file, sparse; or a block device that is there, which begins anew: its
@@ -332,7 +332,7 @@ take_steps (struct session *s, struct plan *plan, const char *cow,
     return r;
   done->snapshot = true;
   r = load_line (s, plan->snapshot, &plan->live, 0, "snapshot %s %s P %u",
-                 plan->origin, cow, CHUNK_SECTORS);
+                 plan->origin, cow, SNAPSHOT_CHUNK_SECTORS);
   if (r == 0)
     r = resume (s, plan->snapshot);
   return r < 0 ? r : resume (s, plan->name);

@@ -14,10 +14,9 @@
 #include <linux/dm-ioctl.h>
 
 #include "common/cleanup.h"
+#include "common/snapshot.h"
 #include "common/units.h"
 
-#define SNAPSHOT_CHUNK_BYTES UINT64_C (4096)
-#define SNAPSHOT_REAL_SUFFIX "-real"
 #define SNAPSHOT_BLANKS " \t\n\v\f\r"
 
 /* As one word of a table.  A table that is written out cannot say '#'. */
@@ -165,8 +164,8 @@ snapshot_table (const struct config_snapshot *snapshot,
                 struct config_device *device,
                 const struct config_device *origin, struct message *msg)
 {
-  uint64_t chunk = snapshot->chunk_bytes ? snapshot->chunk_bytes
-                                         : SNAPSHOT_CHUNK_BYTES;
+  uint64_t chunk = snapshot->chunk_bytes
+    ? bytes_to_sectors (snapshot->chunk_bytes) : SNAPSHOT_CHUNK_SECTORS;
   char *CLEANUP_FREE file = NULL;
   char *CLEANUP_FREE cow = NULL;
   char *params;
@@ -180,7 +179,7 @@ snapshot_table (const struct config_snapshot *snapshot,
   if (r < 0)
     return r;
   if (asprintf (&params, "%s %s P %" PRIu64, origin->lines[0].params, cow,
-                bytes_to_sectors (chunk)) < 0)
+                chunk) < 0)
     params = NULL;
   return snapshot_set_line (device, snapshot_sectors (origin), "snapshot",
                             params);
