@@ -47,6 +47,7 @@ access_copy_rules (const struct access_rule rules[], size_t n)
 
   for (i = 0; copy && i < n; i++) {
     copy[i] = rules[i];
+    /* Both in any case: the originals' names are not the copy's to free. */
     if (!access_copy_name (&copy[i].tls_dn, rules[i].tls_dn) |
         !access_copy_name (&copy[i].tls_issuer_dn, rules[i].tls_issuer_dn)) {
       access_free_rules (copy, i + 1);
